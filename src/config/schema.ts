@@ -1,0 +1,357 @@
+import { LOG_LEVELS } from "../log/index.ts";
+import { topic, topicFilter } from "../mqtt/index.ts";
+import {
+  bool,
+  checkedText,
+  type Format,
+  int,
+  type KeyRow,
+  listOf,
+  mapOf,
+  nullable,
+  objectOf,
+  oneOf,
+  type SchemaTree,
+  text,
+  type ValuesOf,
+} from "./format.ts";
+import { parseServerUrl } from "./server-url.ts";
+
+/** One key; a change waits for the restart that follows it unless it is marked live. */
+function key<T>(
+  format: Format<T>,
+  defaultValue: T,
+  doc: string,
+  more: { reload?: "live"; sensitive?: true } = {},
+): KeyRow<T> {
+  return { doc, format, default: defaultValue, reload: "restart", ...more };
+}
+
+const port = int(0, 65_535);
+const path = text(4096, 1);
+const host = checkedText(
+  "host",
+  'an IP address or host name ("::" = every IPv4 and IPv6 address)',
+  (value) => /^[\w.:%-]{1,253}$/.test(value),
+);
+const httpPath = checkedText("path", 'a path such as "/mqtt"', (value) =>
+  /^\/[\w./~-]{0,254}$/.test(value),
+);
+const filter = checkedText("filter", "a valid MQTT topic filter", (value) =>
+  accepts(topicFilter, value),
+);
+const topicPart = checkedText(
+  "topic part",
+  "text without + and #",
+  (value) => value === "" || accepts(topic, value),
+);
+const ruleTarget = checkedText(
+  "topic or filter",
+  "a topic, a filter, or nothing to keep the original topic",
+  (value) => value === "" || accepts(topicFilter, value),
+);
+const serverUrl = checkedText(
+  "server URL",
+  "scheme://host:port with the scheme mqtt, mqtts, ws, wss, tcp, ssl, mqtt-tcp or tls+mqtt-tcp",
+  (value) => parseServerUrl(value) !== null,
+);
+
+const secret = text(4096);
+
+const listener = (what: string, defaultPort: number, isOn: boolean) => ({
+  enable: key(bool, isOn, `Accept ${what}.`),
+  bind: key(host, "::", 'Address to listen on; "::" is every IPv4 and IPv6 address.'),
+  port: key(port, defaultPort, "TCP port; 0 picks a free one, which the ready log line names."),
+  max_connections: key(int(1, 1_000_000), 10_000, "Connections this listener holds at once."),
+});
+
+const webSocketListener = (what: string, defaultPort: number, isOn: boolean) => ({
+  ...listener(what, defaultPort, isOn),
+  path: key(httpPath, "/mqtt", "HTTP path of the WebSocket."),
+});
+
+const user = objectOf("user", {
+  username: key(text(1024, 1), "", "User name."),
+  password: key(secret, "", "scrypt hash as `tidegate hash-password` prints it, or clear text.", {
+    sensitive: true,
+  }),
+} satisfies SchemaTree);
+
+const aclWho = objectOf("who", {
+  ipaddr: key(nullable(text(64)), null, "Peer address or CIDR block."),
+  username: key(nullable(text()), null, 'User name; "#" is anybody.'),
+  clientid: key(nullable(text()), null, 'Client id; "#" is anybody.'),
+} satisfies SchemaTree);
+
+const aclRule = objectOf("ACL rule", {
+  permit: key(oneOf(["allow", "deny"]), "deny" as const, "What the rule decides."),
+  action: key(
+    oneOf(["publish", "subscribe", "pubsub"]),
+    "pubsub" as const,
+    "What the rule is about.",
+  ),
+  topics: key(
+    listOf(text(65_535, 1), 1000),
+    [],
+    "Filters; none = every topic. `@x` compares literally; ${clientid} and ${username} are replaced.",
+  ),
+  ipaddr: key(nullable(text(64)), null, "Peer address or CIDR block."),
+  username: key(nullable(text()), null, 'User name; "#" is anybody.'),
+  clientid: key(nullable(text()), null, 'Client id; "#" is anybody.'),
+  and: key(listOf(aclWho, 100), [], "All of these must fit."),
+  or: key(listOf(aclWho, 100), [], "One of these must fit."),
+} satisfies SchemaTree);
+
+const ruleOverrides = {
+  qos: key(nullable(oneOf([0, 1, 2])), null, "QoS to send with; null keeps the message's."),
+  retain: key(nullable(bool), null, "Retain flag to send with; null keeps the message's."),
+  prefix: key(topicPart, "", "Put before the topic, as it is."),
+  suffix: key(topicPart, "", "Put after the topic, as it is."),
+} as const;
+
+const forward = objectOf("forward rule", {
+  local_topic: key(filter, "", "Local filter to forward."),
+  remote_topic: key(
+    ruleTarget,
+    "",
+    "Topic at the cloud; empty keeps the local topic; wildcards keep levels.",
+  ),
+  ...ruleOverrides,
+} satisfies SchemaTree);
+
+const subscription = objectOf("subscription rule", {
+  remote_topic: key(filter, "", "Filter to subscribe to at the cloud."),
+  local_topic: key(
+    ruleTarget,
+    "",
+    "Topic here; empty keeps the remote topic; wildcards keep levels.",
+  ),
+  ...ruleOverrides,
+  qos: key(oneOf([0, 1, 2]), 1, "QoS to subscribe with."),
+} satisfies SchemaTree);
+
+const bridge = objectOf("bridge", {
+  enable: key(bool, true, "Keep the link up."),
+  server: key(
+    nullable(serverUrl),
+    null,
+    "Cloud broker, for example mqtts://broker.example:8883; NanoMQ's schemes are understood.",
+  ),
+  proto_ver: key(oneOf([3, 4, 5]), 4, "MQTT version of the link: 3 = 3.1, 4 = 3.1.1, 5 = 5.0."),
+  clientid: key(
+    nullable(text(65_535, 1)),
+    null,
+    "Client id at the cloud; null = made once for this device.",
+  ),
+  clean_start: key(
+    bool,
+    false,
+    "Start without the session the cloud keeps; false receives what was missed.",
+  ),
+  keepalive_s: key(int(0, 65_535), 60, "Keep Alive, seconds; 0 = off."),
+  username: key(nullable(text()), null, "User name at the cloud."),
+  password: key(nullable(secret), null, "Password at the cloud.", { sensitive: true }),
+  max_inflight: key(int(1, 65_535), 32, "QoS 1 and 2 messages on their way to the cloud at once."),
+  backoff_min_s: key(int(1, 3600), 1, "First delay before dialling again, seconds."),
+  backoff_max_s: key(int(1, 3600), 120, "Longest delay before dialling again, seconds."),
+  outbox_max_messages: key(
+    int(1, 10_000_000),
+    100_000,
+    "QoS 1 and 2 messages kept while the cloud is away; the oldest are dropped and counted.",
+  ),
+  outbox_max_bytes: key(
+    int(65_536, 1_099_511_627_776),
+    67_108_864,
+    "Bytes of topic and payload kept while the cloud is away.",
+  ),
+  tls: key(
+    objectOf("bridge TLS", {
+      verify: key(bool, true, "Verify the server's certificate and name."),
+      ca_file: key(nullable(path), null, "CA certificates (PEM); null = the system's."),
+      cert_file: key(nullable(path), null, "Client certificate (PEM)."),
+      key_file: key(nullable(path), null, "Client key (PEM)."),
+      key_password: key(nullable(secret), null, "Passphrase of the key.", { sensitive: true }),
+      server_name: key(nullable(host), null, "Name to ask for (SNI) and verify; null = the host."),
+    } satisfies SchemaTree),
+    {
+      verify: true,
+      ca_file: null,
+      cert_file: null,
+      key_file: null,
+      key_password: null,
+      server_name: null,
+    },
+    "TLS towards the cloud, used by mqtts, ssl, wss and tls+mqtt-tcp.",
+  ),
+  forwards: key(listOf(forward, 1000), [], "What goes up to the cloud."),
+  subscription: key(listOf(subscription, 1000), [], "What comes down from the cloud."),
+} satisfies SchemaTree);
+
+/** Every configuration key: types, defaults, `etc/tidegate.yaml` and the option table derive from it. */
+export const SCHEMA = {
+  log: {
+    level: key(oneOf(LOG_LEVELS), "info", "Least important log lines that are written."),
+  },
+  listeners: {
+    tcp: listener("MQTT over TCP", 1883, true),
+    tls: listener("MQTT over TLS", 8883, false),
+    ws: webSocketListener("MQTT over WebSocket", 8083, true),
+    wss: webSocketListener("MQTT over secure WebSocket", 8084, false),
+  },
+  tls: {
+    key_file: key(
+      nullable(path),
+      null,
+      "Private key (PEM) of the TLS and secure WebSocket listeners.",
+    ),
+    cert_file: key(nullable(path), null, "Certificate chain (PEM)."),
+    ca_file: key(
+      nullable(path),
+      null,
+      "CA certificates (PEM) that client certificates are verified with.",
+    ),
+    key_password: key(nullable(secret), null, "Passphrase of the private key.", {
+      sensitive: true,
+    }),
+    verify_peer: key(
+      bool,
+      false,
+      "Ask clients for a certificate and refuse one that does not verify.",
+    ),
+    fail_if_no_peer_cert: key(
+      bool,
+      false,
+      "With verify_peer: refuse clients without a certificate.",
+    ),
+  },
+  limits: {
+    max_connections: key(int(1, 1_000_000), 10_000, "Connections of all listeners together."),
+    max_connections_per_address: key(
+      int(1, 1_000_000),
+      500,
+      "Connections from one address; loopback is exempt.",
+    ),
+    max_connects_per_address_per_s: key(
+      int(1, 1_000_000),
+      100,
+      "New connections per second from one address; loopback is exempt.",
+    ),
+  },
+  mqtt: {
+    connect_timeout_s: key(
+      int(1, 600),
+      10,
+      "Time for a CONNECT to arrive, TLS and WebSocket handshake included, seconds.",
+    ),
+    max_packet_size_bytes: key(int(1024, 268_435_455), 1_048_576, "Largest packet accepted.", {
+      reload: "live",
+    }),
+    client_max_packet_size_bytes: key(
+      int(1024, 268_435_455),
+      1_048_576,
+      "Largest packet sent to a client that names no limit.",
+      { reload: "live" },
+    ),
+    max_topic_levels: key(int(1, 100), 64, "Levels of a topic or filter."),
+    max_filters_per_subscribe: key(int(1, 10_000), 100, "Filters in one SUBSCRIBE."),
+    max_subscriptions_per_client: key(int(1, 1_000_000), 1000, "Subscriptions of one client."),
+    max_awaiting_rel: key(
+      int(1, 65_535),
+      100,
+      "QoS 2 messages of one client that wait for PUBREL.",
+    ),
+    keepalive_multiplier: key(
+      int(1000, 10_000),
+      1500,
+      "A client is gone after its Keep Alive times this, in per mille (1500 = 1.5).",
+      { reload: "live" },
+    ),
+  },
+  msq_len: key(
+    int(1, 1_000_000),
+    2048,
+    "Messages queued for one session; the oldest are dropped and counted.",
+    { reload: "live" },
+  ),
+  auth: {
+    allow_anonymous: key(
+      bool,
+      false,
+      "Accept clients without a user name; a user name that is given is always verified.",
+      { reload: "live" },
+    ),
+    users: key(listOf(user, 10_000), [], "MQTT users."),
+  },
+  acl: {
+    no_match: key(oneOf(["allow", "deny"]), "allow", "Decision when no rule fits."),
+    deny_action: key(
+      oneOf(["ignore", "disconnect"]),
+      "ignore",
+      "What happens to a client whose PUBLISH is denied.",
+    ),
+    rules: key(listOf(aclRule, 10_000), [], "Rules, the first that fits decides."),
+  },
+  http: {
+    enable: key(bool, true, "Serve the HTTP API."),
+    bind: key(host, "::", 'Address to listen on; "::" is every IPv4 and IPv6 address.'),
+    port: key(port, 8081, "TCP port where NanoMQ's clients look."),
+    emqx_port: key(
+      nullable(port),
+      18_083,
+      "TCP port where EMQX's clients look, the same application; null = off.",
+    ),
+    username: key(text(256, 1), "admin", "Administrator's name."),
+    password: key(
+      nullable(secret),
+      null,
+      "Administrator's password: scrypt hash or clear text; null = made at the first start.",
+      { sensitive: true },
+    ),
+    auth_type: key(oneOf(["basic", "jwt"]), "basic", "How /api/v1 and /api/v4 know their callers."),
+    jwt_public_key_file: key(
+      nullable(path),
+      null,
+      "RSA public key (PEM) of the tokens; their issuer is this file's name.",
+    ),
+  },
+  nanomq: {
+    num_taskq_thread: key(int(0, 255), 4, "Kept for NanoMQ's tools; Tidegate has one event loop."),
+    max_taskq_thread: key(int(0, 255), 4, "Kept for NanoMQ's tools; Tidegate has one event loop."),
+    parallel: key(int(1, 100_000), 100, "Messages the broker routes at once."),
+    property_size: key(
+      int(1, 65_535),
+      32,
+      "Kept for NanoMQ's tools; NanoMQ does not use it either.",
+      { reload: "live" },
+    ),
+    qos_duration: key(
+      int(1, 65_535),
+      10,
+      "Kept for NanoMQ's tools, seconds; MQTT allows no timed resend.",
+      { reload: "live" },
+    ),
+    daemon: key(bool, false, "Kept for NanoMQ's tools; the service manager decides."),
+  },
+  bridges: key(
+    mapOf(bridge, /^[A-Za-z0-9][\w-]{0,63}$/, 64),
+    {},
+    "Links to cloud brokers by name; NanoMQ's single bridge is `default`.",
+  ),
+} satisfies SchemaTree;
+
+/** The whole configuration, validated and complete. */
+export type Config = ValuesOf<typeof SCHEMA>;
+
+/** One bridge's slice. */
+export type BridgeConfig = Config["bridges"][string];
+
+function accepts(parse: (value: string) => unknown, value: string): boolean {
+  try {
+    parse(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export type { Format };

@@ -1,0 +1,62 @@
+/**
+ * Every error the gateway raises: the message (what happened, the offending value, what was
+ * expected), and the HTTP status an API answers with. Codes are never reused for another meaning.
+ */
+export const CATALOGUE = {
+  API_BODY_TOO_LARGE: {
+    message: "the request body is {bytes} bytes, expected at most {max}",
+    status: 400,
+  },
+  AUTH_FILE_UNREADABLE: { message: "{key}: {path} cannot be read: {reason}", status: 400 },
+  BRIDGE_NOT_FOUND: { message: "there is no bridge named {name}", status: 404 },
+  CLIENT_NOT_FOUND: { message: "client {clientId} is not connected", status: 404 },
+  CONFIG_CHECK_FAILED: { message: "{key}: {value} cannot be used: {reason}", status: 400 },
+  CONFIG_FILE_UNREADABLE: {
+    message: "configuration file {path} cannot be read: {reason}",
+    status: 500,
+  },
+  CONFIG_KEY_UNKNOWN: {
+    message: "{key}: unknown key with value {value} in {source}; {hint}",
+    status: 400,
+  },
+  CONFIG_SYNTAX: { message: "{path} is not valid YAML: {reason}", status: 400 },
+  CONFIG_VALUE_INVALID: {
+    message: "{key}: {value} is not valid in {source}; expected {expected}",
+    status: 400,
+  },
+  CONFIG_WRITE_FAILED: {
+    message: "the configuration could not be written to {path}: {reason}",
+    status: 500,
+  },
+  LISTENER_BIND_FAILED: {
+    message: "listener {listener} cannot listen on {bind} port {tcpPort}: {reason}",
+    status: 500,
+  },
+  MQTT_CLIENT_ID_INVALID: {
+    message: "client id {value} is not valid: {reason}",
+    status: 400,
+  },
+  MQTT_FILTER_INVALID: { message: "topic filter {value} is not valid: {reason}", status: 400 },
+  MQTT_QOS_INVALID: { message: "QoS {value} is not valid; expected 0, 1 or 2", status: 400 },
+  MQTT_TOPIC_INVALID: { message: "topic {value} is not valid: {reason}", status: 400 },
+  PARAMETER_INVALID: { message: "{field}: {value} is not valid; expected {expected}", status: 400 },
+  PARAMETER_MISSING: { message: "{field} is missing; expected {expected}", status: 400 },
+  STORE_OPEN_FAILED: { message: "the store at {path} cannot be opened: {reason}", status: 500 },
+} as const satisfies Readonly<Record<string, CatalogueRow>>;
+
+interface CatalogueRow {
+  readonly message: string;
+  readonly status: number;
+}
+
+/** A stable error code, as it stands in logs and API answers. */
+export type ErrorCode = keyof typeof CATALOGUE;
+
+type Placeholders<T extends string> = T extends `${string}{${infer Name}}${infer Rest}`
+  ? Name | Placeholders<Rest>
+  : never;
+
+/** The values a code's message is made of. */
+export type ErrorDetails<C extends ErrorCode> = {
+  readonly [K in Placeholders<(typeof CATALOGUE)[C]["message"]>]: unknown;
+};

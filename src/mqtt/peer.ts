@@ -1,0 +1,9 @@
+/** The other end of a connection, as the listener that accepted it saw it. */
+export interface Peer {
+  /** Name of the listener: `tcp`, `tls`, `ws` or `wss`. */
+  readonly listener: string;
+  readonly address: string;
+  readonly tcpPort: number;
+  /** The verified client certificate, null without one. */
+  readonly certificate: { readonly subject: string; readonly commonName: string } | null;
+}

@@ -1,0 +1,5 @@
+export type { Backoff, BackoffOptions } from "./backoff.ts";
+export { createBackoff } from "./backoff.ts";
+export type { Clock, Timer } from "./clock.ts";
+export { systemClock } from "./clock.ts";
+export { ManualClock } from "./manual-clock.ts";
