@@ -1,9 +1,29 @@
+/** What an answer, a log line or an error shows in place of a secret. */
+export const MASK = "******";
+
 /** One thing wrong with a value: the full key, the value, and what was expected there. */
 export interface Fault {
+  /** `key`: there is no such key. `value`: the key exists and its value is not valid. */
+  readonly kind: "key" | "value";
   readonly key: string;
+  /** The value as it may be shown: secrets masked, long texts cut, containers named, not printed. */
   readonly value: unknown;
   readonly expected: string;
+  /** With `kind: "key"`: the names that exist there. */
+  readonly known?: readonly string[];
 }
+
+/** What a value is made of, for code that walks configurations without knowing their keys. */
+export type Shape =
+  | { readonly kind: "scalar" }
+  | {
+      readonly kind: "list";
+      readonly element: Format<unknown>;
+      /** The member that tells the elements apart, where there is one. */
+      readonly identity: string | null;
+    }
+  | { readonly kind: "map"; readonly element: Format<unknown> }
+  | { readonly kind: "object"; readonly schema: SchemaTree };
 
 /** What a configuration value may be. */
 export interface Format<T> {
@@ -11,9 +31,10 @@ export interface Format<T> {
   readonly name: string;
   /** What a valid value is, to stand after "expected". */
   readonly expected: string;
+  readonly shape: Shape;
   /** Everything wrong with `value`, which stands at `key`; empty when it is valid. */
   faults(value: unknown, key: string): Fault[];
-  /** A valid value with the defaults of its members filled in. */
+  /** A copy of a valid value with the defaults of its members filled in. */
   complete(value: T): T;
   /** Reads the text of an environment variable; text that makes no sense is left as it is. */
   fromText(text: string): unknown;
@@ -26,8 +47,10 @@ export interface KeyRow<T> {
   readonly default: T;
   /** Whether a change is applied at once or by the restart that follows it. */
   readonly reload: "live" | "restart";
-  /** Masked in every answer and log line. */
+  /** Masked in every answer, log line and error. */
   readonly sensitive?: true;
+  /** Written by the API as a hash only: nobody needs the clear text again. */
+  readonly hashed?: true;
 }
 
 /** A tree of keys. */
@@ -39,8 +62,15 @@ export interface SchemaTree {
 export type ValuesOf<S> =
   S extends KeyRow<infer T> ? T : { readonly [K in keyof S]: ValuesOf<S[K]> };
 
+/** A tree of values whose keys have not been looked at yet, or whose schema is not known here. */
+export type Values = Readonly<Record<string, unknown>>;
+
 export function isKeyRow(node: unknown): node is KeyRow<unknown> {
   return typeof node === "object" && node !== null && "format" in node && "doc" in node;
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** Builds a format for values that `isValid` accepts. */
@@ -53,7 +83,9 @@ export function scalar<T>(
   return {
     name,
     expected,
-    faults: (value, key) => (isValid(value) ? [] : [{ key, value, expected }]),
+    shape: { kind: "scalar" },
+    faults: (value, key) =>
+      isValid(value) ? [] : [{ kind: "value", key, value: shown(value), expected }],
     complete: (value) => value,
     fromText,
   };
@@ -61,10 +93,15 @@ export function scalar<T>(
 
 /** The same format, with null (and an empty environment variable) for "not set". */
 export function nullable<T>(inner: Format<T>): Format<T | null> {
+  const expected = `${inner.expected}, or null`;
   return {
-    name: `${inner.name}|null`,
-    expected: `${inner.expected}, or null`,
-    faults: (value, key) => (value === null ? [] : inner.faults(value, key)),
+    name: `${inner.name}, or null`,
+    expected,
+    shape: inner.shape,
+    faults: (value, key) =>
+      value === null
+        ? []
+        : inner.faults(value, key).map((fault) => (fault.key === key ? orNull(fault) : fault)),
     complete: (value) => (value === null ? null : inner.complete(value)),
     fromText: (text) => (text === "" || text === "null" ? null : inner.fromText(text)),
   };
@@ -73,21 +110,11 @@ export function nullable<T>(inner: Format<T>): Format<T | null> {
 /** A whole number from `min` to `max`. */
 export function int(min: number, max: number): Format<number> {
   return scalar(
-    `int ${min}–${max}`,
+    `whole number ${min}–${max}`,
     `a whole number from ${min} to ${max}`,
     (value): value is number =>
-      Number.isInteger(value) && Number(value) >= min && Number(value) <= max,
+      typeof value === "number" && Number.isInteger(value) && value >= min && value <= max,
     (text) => (/^-?\d+$/.test(text) ? Number(text) : text),
-  );
-}
-
-/** A number from `min` to `max`. */
-export function number(min: number, max: number): Format<number> {
-  return scalar(
-    `number ${min}–${max}`,
-    `a number from ${min} to ${max}`,
-    (value): value is number => typeof value === "number" && value >= min && value <= max,
-    (text) => (/^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text),
   );
 }
 
@@ -96,25 +123,24 @@ export function oneOf<const T extends string | number>(values: readonly T[]): Fo
   return scalar(
     values.join(" | "),
     `one of ${values.join(", ")}`,
-    (value): value is T => values.includes(value as T),
+    (value): value is T => values.some((allowed) => allowed === value),
     (text) => values.find((value) => String(value) === text) ?? text,
   );
 }
 
 export const bool: Format<boolean> = scalar(
-  "boolean",
+  "true | false",
   "true or false",
   (value): value is boolean => typeof value === "boolean",
   (text) => (text === "true" ? true : text === "false" ? false : text),
 );
 
-/** Text of at most `maxBytes` UTF-8 bytes without control characters. */
+/** Text of `minBytes` to `maxBytes` UTF-8 bytes without control characters. */
 export function text(maxBytes = 1024, minBytes = 0): Format<string> {
-  return scalar(
-    "text",
+  return checkedText(
+    `text ${minBytes}–${maxBytes} bytes`,
     `text of ${minBytes} to ${maxBytes} bytes without control characters`,
-    (value): value is string =>
-      typeof value === "string" &&
+    (value) =>
       value.isWellFormed() &&
       !/\p{Cc}/u.test(value) &&
       Buffer.byteLength(value) >= minBytes &&
@@ -122,112 +148,41 @@ export function text(maxBytes = 1024, minBytes = 0): Format<string> {
   );
 }
 
-/** A string for which `check` finds nothing wrong; `check` returns a reason or throws one. */
-export function checkedText(name: string, expected: string, isValid: (value: string) => boolean) {
-  return scalar(
+/** Text that `isValid` accepts; a number or a truth value in its place is told to use quotes. */
+export function checkedText(
+  name: string,
+  expected: string,
+  isValid: (value: string) => boolean,
+): Format<string> {
+  const base = scalar(
     name,
     expected,
     (value): value is string => typeof value === "string" && isValid(value),
   );
-}
-
-/** A list of values. */
-export function listOf<T>(element: Format<T>, maxLength: number): Format<readonly T[]> {
   return {
-    name: `list of ${element.name}`,
-    expected: `a list of at most ${maxLength} elements`,
-    faults(value, key) {
-      if (!Array.isArray(value) || value.length > maxLength) {
-        return [{ key, value, expected: this.expected }];
-      }
-      return value.flatMap((item, index) => element.faults(item, `${key}[${index}]`));
-    },
-    complete: (value) => value.map((item) => element.complete(item)),
-    fromText: parseJson,
+    ...base,
+    faults: (value, key) =>
+      typeof value === "number" || typeof value === "boolean"
+        ? [{ kind: "value", key, value, expected: `${expected} (put it in quotes)` }]
+        : base.faults(value, key),
   };
 }
 
-/** An object with the keys of `schema`; missing ones take their default. */
-export function objectOf<S extends SchemaTree>(name: string, schema: S): Format<ValuesOf<S>> {
-  return {
-    name,
-    expected: `an object with ${Object.keys(schema).join(", ")}`,
-    faults(value, key) {
-      if (!isObject(value)) return [{ key, value, expected: this.expected }];
-      return treeFaults(schema, value, `${key}.`);
-    },
-    complete: (value) => completeTree(schema, value) as ValuesOf<S>,
-    fromText: parseJson,
-  };
+const MAX_SHOWN_CHARACTERS = 200;
+
+/** A value as an error may show it: short, on one line, and without the contents of containers. */
+export function shown(value: unknown): unknown {
+  if (value === undefined) return "nothing";
+  if (Array.isArray(value)) return "a list";
+  if (isObject(value)) return "an object";
+  if (typeof value !== "string") return value;
+  const cut =
+    value.length > MAX_SHOWN_CHARACTERS ? `${value.slice(0, MAX_SHOWN_CHARACTERS)}…` : value;
+  // In quotes where it would read as something else: "8081" for a port, "" for nothing at all.
+  const isAmbiguous = /^(?:[-+]?\.?\d.*|true|false|null|)$/i.test(cut);
+  return isAmbiguous || !cut.isWellFormed() || /\p{Cc}/u.test(cut) ? JSON.stringify(cut) : cut;
 }
 
-/** An object whose members all have one format, keyed by names that match `names`. */
-export function mapOf<T>(
-  element: Format<T>,
-  names: RegExp,
-  maxSize: number,
-): Format<Readonly<Record<string, T>>> {
-  return {
-    name: `map of ${element.name}`,
-    expected: `an object of at most ${maxSize} members named like ${names.source}`,
-    faults(value, key) {
-      if (!isObject(value) || Object.keys(value).length > maxSize) {
-        return [{ key, value, expected: this.expected }];
-      }
-      return Object.entries(value).flatMap(([name, item]) =>
-        names.test(name)
-          ? element.faults(item, `${key}.${name}`)
-          : [{ key: `${key}.${name}`, value: name, expected: `a name like ${names.source}` }],
-      );
-    },
-    complete: (value) =>
-      Object.fromEntries(
-        Object.entries(value).map(([name, item]) => [name, element.complete(item)]),
-      ),
-    fromText: parseJson,
-  };
-}
-
-/** Everything wrong with `values` (part of a configuration) against `schema`, unknown keys included. */
-export function treeFaults(
-  schema: SchemaTree,
-  values: Readonly<Record<string, unknown>>,
-  prefix = "",
-): Fault[] {
-  return Object.entries(values).flatMap(([name, value]): Fault[] => {
-    const node = Object.hasOwn(schema, name) ? schema[name] : undefined;
-    const key = `${prefix}${name}`;
-    if (node === undefined) {
-      return [{ key, value, expected: `one of the keys ${Object.keys(schema).join(", ")}` }];
-    }
-    if (isKeyRow(node)) return node.format.faults(value, key);
-    if (!isObject(value)) return [{ key, value, expected: "an object" }];
-    return treeFaults(node, value, `${key}.`);
-  });
-}
-
-/** `values` with every missing key of `schema` at its default. */
-export function completeTree(
-  schema: SchemaTree,
-  values: Readonly<Record<string, unknown>>,
-): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(schema).map(([name, node]): [string, unknown] => {
-      const value = Object.hasOwn(values, name) ? values[name] : undefined;
-      if (!isKeyRow(node)) return [name, completeTree(node, isObject(value) ? value : {})];
-      return [name, value === undefined ? node.default : node.format.complete(value)];
-    }),
-  );
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
+function orNull(fault: Fault): Fault {
+  return { ...fault, expected: `${fault.expected}, or null` };
 }

@@ -1,5 +1,28 @@
-export type { Fault } from "./format.ts";
+export type { Command } from "./command-line.ts";
+export { DEFAULT_DATA_DIR, parseCommandLine, USAGE } from "./command-line.ts";
+export { configErrors } from "./config-errors.ts";
+export type {
+  ConfigCheck,
+  ConfigStatus,
+  ConfigStore,
+  ConfigStoreDeps,
+} from "./config-store.ts";
+export { openConfigStore } from "./config-store.ts";
+export { deviceId } from "./device-id.ts";
+export { diskFiles } from "./durable-files.ts";
+export type { Environment } from "./environment.ts";
+export type { Fault, KeyRow, SchemaTree } from "./format.ts";
+export { MASK } from "./format.ts";
+export type { Incident } from "./incidents.ts";
+export type { ConfigInput, LoadedConfig } from "./load.ts";
+export { checkFile, DEFAULT_CONFIG_FILE, loadConfig } from "./load.ts";
+export type { ConfigPatch } from "./patch.ts";
+export type { PemKind } from "./pem-files.ts";
 export type { BridgeConfig, Config } from "./schema.ts";
 export { SCHEMA } from "./schema.ts";
+export type { SecretHashing } from "./secrets.ts";
+export { masked } from "./secrets.ts";
 export type { ServerUrl } from "./server-url.ts";
 export { parseServerUrl } from "./server-url.ts";
+export type { StartReport } from "./start.ts";
+export { beginStart, failStart } from "./start.ts";

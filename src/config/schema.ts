@@ -1,15 +1,14 @@
 import { LOG_LEVELS } from "../log/index.ts";
 import { topic, topicFilter } from "../mqtt/index.ts";
+import { isAclTopic, isAddressBlock, isHost } from "./checks.ts";
+import { defaultsOf, listOf, type MemberFault, mapOf, objectOf } from "./collections.ts";
 import {
   bool,
   checkedText,
   type Format,
   int,
   type KeyRow,
-  listOf,
-  mapOf,
   nullable,
-  objectOf,
   oneOf,
   type SchemaTree,
   text,
@@ -20,9 +19,9 @@ import { parseServerUrl } from "./server-url.ts";
 /** One key; a change waits for the restart that follows it unless it is marked live. */
 function key<T>(
   format: Format<T>,
-  defaultValue: T,
+  defaultValue: NoInfer<T>,
   doc: string,
-  more: { reload?: "live"; sensitive?: true } = {},
+  more: { reload?: "live"; sensitive?: true; hashed?: true } = {},
 ): KeyRow<T> {
   return { doc, format, default: defaultValue, reload: "restart", ...more };
 }
@@ -32,7 +31,17 @@ const path = text(4096, 1);
 const host = checkedText(
   "host",
   'an IP address or host name ("::" = every IPv4 and IPv6 address)',
-  (value) => /^[\w.:%-]{1,253}$/.test(value),
+  isHost,
+);
+const addressBlock = checkedText(
+  "address or block",
+  'an IP address or a block such as "192.168.0.0/16"',
+  isAddressBlock,
+);
+const aclTopic = checkedText(
+  "ACL filter",
+  'a topic filter, "@" and a literal topic, or either with ${clientid} or ${username} in it',
+  isAclTopic,
 );
 const httpPath = checkedText("path", 'a path such as "/mqtt"', (value) =>
   /^\/[\w./~-]{0,254}$/.test(value),
@@ -74,28 +83,25 @@ const user = objectOf("user", {
   username: key(text(1024, 1), "", "User name."),
   password: key(secret, "", "scrypt hash as `tidegate hash-password` prints it, or clear text.", {
     sensitive: true,
+    hashed: true,
   }),
 } satisfies SchemaTree);
 
 const aclWho = objectOf("who", {
-  ipaddr: key(nullable(text(64)), null, "Peer address or CIDR block."),
+  ipaddr: key(nullable(addressBlock), null, "Peer address or CIDR block."),
   username: key(nullable(text()), null, 'User name; "#" is anybody.'),
   clientid: key(nullable(text()), null, 'Client id; "#" is anybody.'),
 } satisfies SchemaTree);
 
 const aclRule = objectOf("ACL rule", {
-  permit: key(oneOf(["allow", "deny"]), "deny" as const, "What the rule decides."),
-  action: key(
-    oneOf(["publish", "subscribe", "pubsub"]),
-    "pubsub" as const,
-    "What the rule is about.",
-  ),
+  permit: key(oneOf(["allow", "deny"]), "deny", "What the rule decides."),
+  action: key(oneOf(["publish", "subscribe", "pubsub"]), "pubsub", "What the rule is about."),
   topics: key(
-    listOf(text(65_535, 1), 1000),
+    listOf(aclTopic, 1000),
     [],
     "Filters; none = every topic. `@x` compares literally; ${clientid} and ${username} are replaced.",
   ),
-  ipaddr: key(nullable(text(64)), null, "Peer address or CIDR block."),
+  ipaddr: key(nullable(addressBlock), null, "Peer address or CIDR block."),
   username: key(nullable(text()), null, 'User name; "#" is anybody.'),
   clientid: key(nullable(text()), null, 'Client id; "#" is anybody.'),
   and: key(listOf(aclWho, 100), [], "All of these must fit."),
@@ -130,7 +136,16 @@ const subscription = objectOf("subscription rule", {
   qos: key(oneOf([0, 1, 2]), 1, "QoS to subscribe with."),
 } satisfies SchemaTree);
 
-const bridge = objectOf("bridge", {
+const bridgeTls = {
+  verify: key(bool, true, "Verify the server's certificate and name."),
+  ca_file: key(nullable(path), null, "CA certificates (PEM); null = the system's."),
+  cert_file: key(nullable(path), null, "Client certificate (PEM)."),
+  key_file: key(nullable(path), null, "Client key (PEM)."),
+  key_password: key(nullable(secret), null, "Passphrase of the key.", { sensitive: true }),
+  server_name: key(nullable(host), null, "Name to ask for (SNI) and verify; null = the host."),
+} satisfies SchemaTree;
+
+const bridgeMembers = {
   enable: key(bool, true, "Keep the link up."),
   server: key(
     nullable(serverUrl),
@@ -152,6 +167,11 @@ const bridge = objectOf("bridge", {
   username: key(nullable(text()), null, "User name at the cloud."),
   password: key(nullable(secret), null, "Password at the cloud.", { sensitive: true }),
   max_inflight: key(int(1, 65_535), 32, "QoS 1 and 2 messages on their way to the cloud at once."),
+  max_packet_size_bytes: key(
+    int(1024, 268_435_455),
+    1_048_576,
+    "Largest packet taken from the cloud; larger messages are dropped and counted.",
+  ),
   backoff_min_s: key(int(1, 3600), 1, "First delay before dialling again, seconds."),
   backoff_max_s: key(int(1, 3600), 120, "Longest delay before dialling again, seconds."),
   outbox_max_messages: key(
@@ -165,27 +185,15 @@ const bridge = objectOf("bridge", {
     "Bytes of topic and payload kept while the cloud is away.",
   ),
   tls: key(
-    objectOf("bridge TLS", {
-      verify: key(bool, true, "Verify the server's certificate and name."),
-      ca_file: key(nullable(path), null, "CA certificates (PEM); null = the system's."),
-      cert_file: key(nullable(path), null, "Client certificate (PEM)."),
-      key_file: key(nullable(path), null, "Client key (PEM)."),
-      key_password: key(nullable(secret), null, "Passphrase of the key.", { sensitive: true }),
-      server_name: key(nullable(host), null, "Name to ask for (SNI) and verify; null = the host."),
-    } satisfies SchemaTree),
-    {
-      verify: true,
-      ca_file: null,
-      cert_file: null,
-      key_file: null,
-      key_password: null,
-      server_name: null,
-    },
+    objectOf("bridge TLS", bridgeTls),
+    defaultsOf(bridgeTls),
     "TLS towards the cloud, used by mqtts, ssl, wss and tls+mqtt-tcp.",
   ),
   forwards: key(listOf(forward, 1000), [], "What goes up to the cloud."),
   subscription: key(listOf(subscription, 1000), [], "What comes down from the cloud."),
-} satisfies SchemaTree);
+} satisfies SchemaTree;
+
+const bridge = objectOf("bridge", bridgeMembers, bridgeFaults);
 
 /** Every configuration key: types, defaults, `etc/tidegate.yaml` and the option table derive from it. */
 export const SCHEMA = {
@@ -280,7 +288,7 @@ export const SCHEMA = {
       "Accept clients without a user name; a user name that is given is always verified.",
       { reload: "live" },
     ),
-    users: key(listOf(user, 10_000), [], "MQTT users."),
+    users: key(listOf(user, 10_000, "username"), [], "MQTT users."),
   },
   acl: {
     no_match: key(oneOf(["allow", "deny"]), "allow", "Decision when no rule fits."),
@@ -305,7 +313,7 @@ export const SCHEMA = {
       nullable(secret),
       null,
       "Administrator's password: scrypt hash or clear text; null = made at the first start.",
-      { sensitive: true },
+      { sensitive: true, hashed: true },
     ),
     auth_type: key(oneOf(["basic", "jwt"]), "basic", "How /api/v1 and /api/v4 know their callers."),
     jwt_public_key_file: key(
@@ -344,6 +352,21 @@ export type Config = ValuesOf<typeof SCHEMA>;
 
 /** One bridge's slice. */
 export type BridgeConfig = Config["bridges"][string];
+
+function bridgeFaults(value: ValuesOf<typeof bridgeMembers>): MemberFault[] {
+  const faults: MemberFault[] = [];
+  if (value.enable && value.server === null) {
+    faults.push({ member: "server", expected: "a server, because the bridge is enabled" });
+  }
+  if (value.backoff_min_s > value.backoff_max_s) {
+    const expected = `at most backoff_max_s, which is ${value.backoff_max_s}`;
+    faults.push({ member: "backoff_min_s", expected });
+  }
+  if ((value.tls.cert_file === null) !== (value.tls.key_file === null)) {
+    faults.push({ member: "tls", expected: "cert_file and key_file together, or neither" });
+  }
+  return faults;
+}
 
 function accepts(parse: (value: string) => unknown, value: string): boolean {
   try {

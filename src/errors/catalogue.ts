@@ -10,6 +10,7 @@ export const CATALOGUE = {
   AUTH_FILE_UNREADABLE: { message: "{key}: {path} cannot be read: {reason}", status: 400 },
   BRIDGE_NOT_FOUND: { message: "there is no bridge named {name}", status: 404 },
   CLIENT_NOT_FOUND: { message: "client {clientId} is not connected", status: 404 },
+  COMMAND_LINE_INVALID: { message: "command line: {argument}: {reason}", status: 400 },
   CONFIG_CHECK_FAILED: { message: "{key}: {value} cannot be used: {reason}", status: 400 },
   CONFIG_FILE_UNREADABLE: {
     message: "configuration file {path} cannot be read: {reason}",
@@ -42,6 +43,10 @@ export const CATALOGUE = {
   PARAMETER_INVALID: { message: "{field}: {value} is not valid; expected {expected}", status: 400 },
   PARAMETER_MISSING: { message: "{field} is missing; expected {expected}", status: 400 },
   STORE_OPEN_FAILED: { message: "the store at {path} cannot be opened: {reason}", status: 500 },
+  SUBSCRIPTION_DENIED: {
+    message: "client {clientId} may not subscribe to {filter}: {reason}",
+    status: 400,
+  },
 } as const satisfies Readonly<Record<string, CatalogueRow>>;
 
 interface CatalogueRow {

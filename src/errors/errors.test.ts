@@ -27,6 +27,16 @@ describe("GatewayError", () => {
   });
 });
 
+describe("a value from outside", () => {
+  it("is cut in the message, and may be nested as deep as it likes", () => {
+    let deep: unknown = [];
+    for (let i = 0; i < 100_000; i++) deep = [deep];
+    expect(new GatewayError("MQTT_QOS_INVALID", { value: deep }).message).toContain("a list");
+    const long = new GatewayError("MQTT_QOS_INVALID", { value: "x".repeat(1_000_000) });
+    expect(long.message.length).toBeLessThan(1000);
+  });
+});
+
 describe("the catalogue", () => {
   it.each(Object.entries(CATALOGUE))("%s has a message and an HTTP status", (code, row) => {
     expect(code).toMatch(/^[A-Z]+(_[A-Z]+)+$/);

@@ -1,5 +1,8 @@
 import { CATALOGUE, type ErrorCode, type ErrorDetails } from "./catalogue.ts";
 
+/** Longest text of one detail in a message, in characters. */
+const MAX_SHOWN = 500;
+
 /**
  * The one error class of the gateway: a stable code, the values that explain it, and the text that
  * the code's catalogue row makes of them. Whatever else is thrown is a defect.
@@ -38,7 +41,17 @@ function render(template: string, details: Readonly<Record<string, unknown>>): s
   return template.replace(/\{(\w+)\}/g, (_, name: string) => show(details[name]));
 }
 
+/** Long values are cut, and of lists and objects only a start is shown: both come from outside. */
 function show(value: unknown): string {
-  if (typeof value === "string") return value;
-  return JSON.stringify(value) ?? String(value);
+  const text = typeof value === "string" ? value : jsonOf(value);
+  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
+}
+
+function jsonOf(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    // Nested deeper than the stack, or in a circle.
+    return Array.isArray(value) ? "a list" : "an object";
+  }
 }

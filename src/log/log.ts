@@ -34,7 +34,7 @@ const PINO_TO_SYSLOG = { fatal: 2, error: 3, warn: 4, info: 6, debug: 7, trace: 
  */
 export function createLog(
   options: { level: LogLevel; syslogPrefix?: boolean },
-  destination: DestinationStream = pino.destination({ fd: 1, sync: true }),
+  destination: DestinationStream = standardOutput(),
 ): Log {
   const stream: DestinationStream = options.syslogPrefix
     ? { write: (line) => destination.write(`<${priorityOf(line)}>${line}`) }
@@ -49,6 +49,11 @@ export function createLog(
     },
     stream,
   );
+}
+
+/** Standard output, written to at once. A closed terminal loses the lines, not the gateway. */
+function standardOutput(): DestinationStream {
+  return pino.destination({ fd: 1, sync: true }).on("error", () => undefined);
 }
 
 function priorityOf(line: string): number {

@@ -1,0 +1,99 @@
+import { resolve } from "node:path";
+import { GatewayError } from "../errors/index.ts";
+import { configErrors, faultErrors, throwFirst } from "./config-errors.ts";
+import { configPaths, readConfigFile } from "./config-files.ts";
+import { type Environment, environmentLayer, optionErrors } from "./environment.ts";
+import type { Values } from "./format.ts";
+import { type Layers, layerFaults, mergeLayers, withoutEmpty } from "./layers.ts";
+import type { Config } from "./schema.ts";
+import { parseYaml } from "./yaml-text.ts";
+
+/** The operator's file when none is named; it need not exist. */
+export const DEFAULT_CONFIG_FILE = "/etc/tidegate/tidegate.yaml";
+
+/** Where a configuration comes from. */
+export interface ConfigInput {
+  /** The operator's file, which must then exist; null for `/etc/tidegate/tidegate.yaml` if there is one. */
+  readonly configFile: string | null;
+  /** The service's own directory. */
+  readonly dataDir: string;
+  readonly env: Environment;
+  /** Texts of `--key=value` options by key. */
+  readonly options?: ReadonlyMap<string, string>;
+}
+
+/** A configuration, and what a `ConfigStore` needs to know about where it came from. */
+export interface LoadedConfig {
+  /** Validated, complete, deep-frozen. */
+  readonly config: Config;
+  readonly dataDir: string;
+  /** The operator's file that was read, null without one. */
+  readonly operatorFile: string | null;
+  readonly layers: Layers;
+  /** The bytes of `current.yaml`, null without one. */
+  readonly currentBytes: Buffer | null;
+}
+
+/**
+ * Reads all layers: defaults < operator's file < `<data>/config/current.yaml` < environment <
+ * command line. Writes nothing.
+ * @throws GatewayError CONFIG_FILE_UNREADABLE, CONFIG_SYNTAX, CONFIG_KEY_UNKNOWN or
+ * CONFIG_VALUE_INVALID: the first fault; `configErrors` lists all of the layer it stands in.
+ */
+export function loadConfig(input: ConfigInput): LoadedConfig {
+  const currentBytes = readConfigFile(configPaths(input.dataDir).current);
+  return { ...loadWith(input, currentBytes), dataDir: input.dataDir, currentBytes };
+}
+
+/** As `loadConfig`, with `currentBytes` in place of what `current.yaml` holds; null for no such file. */
+export function loadWith(
+  input: ConfigInput,
+  currentBytes: Buffer | null,
+): { config: Config; operatorFile: string | null; layers: Layers } {
+  const operator = readOperatorFile(input.configFile);
+  const { variables, errors } = environmentLayer(input.env);
+  const options = input.options ?? new Map<string, string>();
+  throwFirst([...errors, ...optionErrors(options)]);
+  const current = parseCurrent(currentBytes, configPaths(input.dataDir).current);
+  const layers = { operator: operator.values, current, variables, options };
+  return { config: mergeLayers(layers), operatorFile: operator.path, layers };
+}
+
+/** The values of a `current.yaml`. @throws GatewayError as `loadConfig` */
+export function parseCurrent(bytes: Buffer | null, path: string): Values {
+  if (bytes === null) return {};
+  const values = withoutEmpty(parseYaml(bytes, path));
+  throwFirst(faultErrors(layerFaults(values, true), path));
+  return values;
+}
+
+/** Everything wrong with an operator's file by itself, environment and data directory aside. */
+export function checkFile(path: string): readonly GatewayError[] {
+  try {
+    const bytes = readRequired(path);
+    const values = withoutEmpty(parseYaml(bytes, path));
+    const errors = faultErrors(layerFaults(values), path);
+    if (errors.length === 0) {
+      mergeLayers({ operator: values, current: {}, variables: new Map(), options: new Map() });
+    }
+    return errors;
+  } catch (err) {
+    if (err instanceof GatewayError) return configErrors(err);
+    throw err;
+  }
+}
+
+function readOperatorFile(configFile: string | null): { path: string | null; values: Values } {
+  const path = resolve(configFile ?? DEFAULT_CONFIG_FILE);
+  const bytes = configFile === null ? readConfigFile(path) : readRequired(path);
+  if (bytes === null) return { path: null, values: {} };
+  const values = withoutEmpty(parseYaml(bytes, path));
+  throwFirst(faultErrors(layerFaults(values), path));
+  return { path, values };
+}
+
+function readRequired(path: string): Buffer {
+  const bytes = readConfigFile(path);
+  if (bytes !== null) return bytes;
+  throw new GatewayError("CONFIG_FILE_UNREADABLE", { path, reason: "there is no such file" });
+}
