@@ -1,0 +1,3 @@
+export type { GatewayPersistence } from "./persistence.ts";
+export type { Store, StoreConfig, StoreDeps, StoreStatus } from "./store.ts";
+export { createStore } from "./store.ts";
