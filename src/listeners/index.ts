@@ -1,0 +1,3 @@
+export type { ListenerStatus, Listeners, ListenersConfig, ListenersDeps } from "./listeners.ts";
+export { createListeners } from "./listeners.ts";
+export type { RefusalReason } from "./refusals.ts";
