@@ -1,0 +1,132 @@
+import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
+import { vi } from "vitest";
+import type { BridgeConfig } from "../config/index.ts";
+import { createLog } from "../log/index.ts";
+import { systemClock } from "../time/index.ts";
+import { type Bridge, type BridgeStatus, createBridge } from "./bridge.ts";
+import { MemoryBus } from "./bus.testing.ts";
+
+/** A valid bridge configuration with short delays. */
+export function bridgeConfig(more: Partial<BridgeConfig> = {}): BridgeConfig {
+  return {
+    enable: true,
+    server: null,
+    proto_ver: 4,
+    clientid: null,
+    clean_start: false,
+    keepalive_s: 60,
+    username: null,
+    password: null,
+    max_inflight: 32,
+    max_packet_size_bytes: 1_048_576,
+    backoff_min_s: 0.02,
+    backoff_max_s: 0.2,
+    outbox_max_messages: 100_000,
+    outbox_max_bytes: 67_108_864,
+    tls: {
+      verify: true,
+      ca_file: null,
+      cert_file: null,
+      key_file: null,
+      key_password: null,
+      server_name: null,
+    },
+    forwards: [],
+    subscription: [],
+    ...more,
+  };
+}
+
+export function forward(
+  local: string,
+  remote = "",
+  more: Partial<BridgeConfig["forwards"][number]> = {},
+): BridgeConfig["forwards"][number] {
+  const keep = { qos: null, retain: null, prefix: "", suffix: "" };
+  return { local_topic: local, remote_topic: remote, ...keep, ...more };
+}
+
+export function subscription(
+  remote: string,
+  local = "",
+  more: Partial<BridgeConfig["subscription"][number]> = {},
+): BridgeConfig["subscription"][number] {
+  const keep = { qos: 1 as const, retain: null, prefix: "", suffix: "" };
+  return { remote_topic: remote, local_topic: local, ...keep, ...more };
+}
+
+/** A started bridge on a bus of its own. */
+export class TestBridge implements AsyncDisposable {
+  readonly bus = new MemoryBus();
+  readonly lines: Record<string, unknown>[] = [];
+  readonly bridge: Bridge;
+
+  private constructor(cfg: Partial<BridgeConfig>, connectTimeoutMs: number) {
+    const log = createLog(
+      { level: "debug" },
+      { write: (line: string) => this.lines.push(JSON.parse(line)) },
+    );
+    this.bridge = createBridge(
+      { log, clock: systemClock, bus: this.bus, deviceId: "d1", connectTimeoutMs },
+      "cloud",
+      bridgeConfig(cfg),
+    );
+  }
+
+  static async start(cfg: Partial<BridgeConfig>, connectTimeoutMs = 5000): Promise<TestBridge> {
+    const test = new TestBridge(cfg, connectTimeoutMs);
+    await test.bridge.start();
+    return test;
+  }
+
+  status(): BridgeStatus {
+    return this.bridge.status();
+  }
+
+  async connected(): Promise<void> {
+    await eventually(() => {
+      if (this.status().state !== "connected") throw new Error(JSON.stringify(this.status()));
+    });
+  }
+
+  /** The first reason why it could not connect, or lost its connection. */
+  trouble(): Promise<string> {
+    return eventually(() => {
+      const { lastError } = this.status();
+      if (lastError === null) throw new Error("no trouble yet");
+      return lastError;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.bridge.stop();
+  }
+}
+
+/** Waits until `check` throws no more. */
+export function eventually<T>(check: () => T, timeoutMs = 10_000): Promise<T> {
+  return vi.waitFor(check, { timeout: timeoutMs, interval: 5 });
+}
+
+/** A client at the cloud that writes down what it gets. */
+export class CloudClient implements AsyncDisposable {
+  readonly client: MqttClient;
+  /** `topic payload`, with ` retained` behind where the flag is set. */
+  readonly got: string[] = [];
+
+  private constructor(client: MqttClient) {
+    this.client = client;
+    client.on("message", (topic, payload, packet) => {
+      this.got.push(`${topic} ${payload.toString()}${packet.retain ? " retained" : ""}`);
+    });
+  }
+
+  static async connect(tcpPort: number, options: IClientOptions = {}): Promise<CloudClient> {
+    const url = `mqtt://127.0.0.1:${tcpPort}`;
+    return new CloudClient(await connectAsync(url, { reconnectPeriod: 50, ...options }));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.client.endAsync(true);
+  }
+}

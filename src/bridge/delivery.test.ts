@@ -1,0 +1,340 @@
+import { describe, expect, it } from "vitest";
+import { type MessageProperties, type QoS, topic } from "../mqtt/index.ts";
+import { ManualClock } from "../time/index.ts";
+import type { PublishPacket, PublishResult } from "./connection.ts";
+import { Delivery, type PublishingConnection } from "./delivery.ts";
+import { createMemoryOutbox, type Outbox } from "./outbox.ts";
+import { LAST_DATA_ID } from "./packet-ids.ts";
+import { DEFAULT_LIMITS, type ServerLimits } from "./server-limits.ts";
+
+/** The far end of a connection, answering when a test says so. */
+class TestConnection implements PublishingConnection {
+  readonly sent: PublishPacket[] = [];
+  readonly released: number[] = [];
+  readonly failures: string[] = [];
+  readonly limits: ServerLimits;
+  readonly isSessionPresent: boolean;
+  backlogBytes = 0;
+  /** Whether what is published stays in the backlog. */
+  keepsBytes = false;
+  onFail: () => void = () => {};
+  readonly #waiting = new Map<number, (result: PublishResult) => void>();
+
+  constructor(isSessionPresent = false, limits: Partial<ServerLimits> = {}) {
+    this.isSessionPresent = isSessionPresent;
+    this.limits = { ...DEFAULT_LIMITS, ...limits };
+  }
+
+  publish(packet: PublishPacket, onResult: (result: PublishResult) => void): void {
+    this.sent.push(packet);
+    this.backlogBytes += this.keepsBytes ? packet.payload.length : 0;
+    if (packet.qos > 0) this.#waiting.set(packet.packetId, onResult);
+  }
+
+  release(packetId: number, onComplete: () => void): void {
+    this.released.push(packetId);
+    this.#waiting.set(packetId, onComplete);
+  }
+
+  fail(reason: string): void {
+    this.failures.push(reason);
+    this.onFail();
+  }
+
+  answer(packetId: number, result: PublishResult = { isAccepted: true }): void {
+    const waiting = this.#waiting.get(packetId);
+    if (waiting === undefined) throw new Error(`nothing waits for ${packetId}`);
+    this.#waiting.delete(packetId);
+    waiting(result);
+  }
+
+  texts(): string[] {
+    return this.sent.map((packet) => packet.payload.toString());
+  }
+}
+
+class Bench {
+  readonly clock = new ManualClock();
+  readonly outbox: Outbox;
+  readonly delivery: Delivery;
+  readonly refusals: string[] = [];
+
+  constructor(maxInflight = 3, protocolVersion: 4 | 5 = 4) {
+    this.outbox = createMemoryOutbox(
+      { clock: this.clock },
+      { maxMessages: 1_000_000, maxBytes: 1_000_000_000 },
+    );
+    this.delivery = new Delivery(
+      {
+        clock: this.clock,
+        outbox: this.outbox,
+        onRefused: (reason) => this.refusals.push(reason),
+      },
+      { protocolVersion, maxInflight, ackTimeoutMs: 60_000 },
+    );
+  }
+
+  async add(text: string, qos: QoS = 1, properties?: MessageProperties): Promise<void> {
+    await this.outbox.append({
+      topic: topic("t"),
+      payload: Buffer.from(text),
+      qos,
+      retain: true,
+      ...(properties !== undefined && { properties }),
+    });
+    this.delivery.pump();
+    await settle();
+  }
+
+  async attach(connection = new TestConnection()): Promise<TestConnection> {
+    connection.onFail = () => this.delivery.detach();
+    this.delivery.attach(connection);
+    await settle();
+    return connection;
+  }
+}
+
+/** Lets the outbox's promises, which wait for nothing, resolve. */
+async function settle(): Promise<void> {
+  for (let i = 0; i < 20; i++) await Promise.resolve();
+}
+
+function idOf(connection: TestConnection, text: string): number {
+  const packet = connection.sent.find((it) => it.payload.toString() === text);
+  if (packet === undefined) throw new Error(`${text} was not sent`);
+  return packet.packetId;
+}
+
+describe("delivery to the cloud", () => {
+  it("keeps at most maxInflight messages unacknowledged, in order", async () => {
+    const bench = new Bench(3);
+    const cloud = await bench.attach();
+    for (const text of ["1", "2", "3", "4", "5"]) await bench.add(text);
+    expect(cloud.texts()).toEqual(["1", "2", "3"]);
+    cloud.answer(idOf(cloud, "2"));
+    await settle();
+    expect(cloud.texts()).toEqual(["1", "2", "3", "4"]);
+    for (const text of ["1", "3", "4"]) cloud.answer(idOf(cloud, text));
+    await settle();
+    cloud.answer(idOf(cloud, "5"));
+    expect(bench.outbox.status().messages).toBe(0);
+    expect(bench.delivery.forwarded).toBe(5);
+  });
+
+  it("a smaller Receive Maximum of the server counts [MQTT-3.3.4-9]", async () => {
+    const bench = new Bench(10);
+    const cloud = await bench.attach(new TestConnection(false, { receiveMaximum: 2 }));
+    for (const text of ["1", "2", "3"]) await bench.add(text);
+    expect(cloud.texts()).toEqual(["1", "2"]);
+  });
+
+  it("after a reconnect the unacknowledged come first, in order, before anything newer", async () => {
+    const bench = new Bench(3);
+    const first = await bench.attach();
+    for (const text of ["1", "2", "3", "4"]) await bench.add(text);
+    first.answer(idOf(first, "2"));
+    bench.delivery.detach();
+    await bench.add("5");
+    const second = await bench.attach();
+    for (const text of ["1", "3", "4", "5"]) {
+      second.answer(idOf(second, text));
+      await settle();
+    }
+    expect(second.texts()).toEqual(["1", "3", "4", "5"]);
+    expect(() => first.answer(idOf(first, "1"))).not.toThrow();
+    expect(bench.delivery.forwarded).toBe(5);
+  });
+
+  it("with the session gone they are new messages: DUP 0", async () => {
+    const bench = new Bench();
+    await bench.attach();
+    await bench.add("1");
+    bench.delivery.detach();
+    const second = await bench.attach(new TestConnection(false));
+    expect(second.sent).toMatchObject([{ dup: false }]);
+  });
+
+  it("with the session kept they have DUP 1 and their identifier [MQTT-3.3.1-1], [MQTT-4.4.0-1]", async () => {
+    const bench = new Bench();
+    const first = await bench.attach();
+    await bench.add("1");
+    bench.delivery.detach();
+    await bench.add("2");
+    const second = await bench.attach(new TestConnection(true));
+    expect(second.sent).toMatchObject([
+      { dup: true, packetId: idOf(first, "1") },
+      { dup: false, packetId: idOf(first, "1") + 1 },
+    ]);
+  });
+
+  it("a QoS 2 message the cloud has received is only released again [MQTT-4.3.3-6]", async () => {
+    const bench = new Bench();
+    const first = await bench.attach();
+    await bench.add("1", 2);
+    await bench.add("2", 2);
+    bench.delivery.received(idOf(first, "1"));
+    bench.delivery.detach();
+    const second = await bench.attach(new TestConnection(true));
+    expect(second.released).toEqual([idOf(first, "1")]);
+    expect(second.texts()).toEqual(["2"]);
+    second.answer(idOf(first, "1"));
+    second.answer(idOf(first, "2"));
+    expect(bench.outbox.status().messages).toBe(0);
+  });
+
+  it("before MQTT 5.0 at most 20 QoS 2 messages are on their way, what follows them waits", async () => {
+    const bench = new Bench(100);
+    const cloud = await bench.attach();
+    for (let i = 1; i <= 30; i++) await bench.add(String(i), i === 25 ? 1 : 2);
+    expect(cloud.sent).toHaveLength(20);
+    for (let i = 1; i <= 5; i++) cloud.answer(idOf(cloud, String(i)));
+    await settle();
+    expect(cloud.texts().at(-1)).toBe("26");
+  });
+
+  it("a young connection that breaks halves the window; one that lasts brings it back", async () => {
+    const bench = new Bench(8);
+    for (let i = 1; i <= 20; i++) await bench.add(String(i));
+    for (const window of [8, 4, 2, 1, 1]) {
+      const cloud = await bench.attach();
+      expect(cloud.sent).toHaveLength(window);
+      bench.delivery.detach();
+    }
+    const lasting = await bench.attach();
+    bench.clock.advance(30_000);
+    lasting.answer(idOf(lasting, "1"));
+    await settle();
+    expect(lasting.texts()).toEqual(["1", "2"]);
+    bench.clock.advance(30_000);
+    await settle();
+    expect(lasting.sent).toHaveLength(9);
+  });
+
+  it("no identifier is used while an older message has it", async () => {
+    const bench = new Bench(65_535);
+    for (let i = 1; i <= LAST_DATA_ID + 10; i++) {
+      await bench.outbox.append({
+        topic: topic("t"),
+        payload: Buffer.from(String(i)),
+        qos: 1,
+        retain: false,
+      });
+    }
+    const cloud = await bench.attach();
+    expect(cloud.sent).toHaveLength(LAST_DATA_ID);
+    cloud.answer(idOf(cloud, "2"));
+    await settle();
+    expect(cloud.sent).toHaveLength(LAST_DATA_ID);
+    cloud.answer(idOf(cloud, "1"));
+    await settle();
+    expect(cloud.sent).toHaveLength(LAST_DATA_ID + 2);
+  });
+
+  it("QoS 0 goes at once, and is dropped and counted without link or room", async () => {
+    const bench = new Bench();
+    const message = {
+      topic: topic("t"),
+      payload: Buffer.from("x"),
+      qos: 0,
+      retain: false,
+    } as const;
+    bench.delivery.sendAtOnce(message);
+    const cloud = await bench.attach();
+    bench.delivery.sendAtOnce(message);
+    cloud.backlogBytes = 2_000_000;
+    bench.delivery.sendAtOnce(message);
+    expect(cloud.texts()).toEqual(["x"]);
+    expect(bench.delivery.dropped).toMatchObject({ link_down: 1, link_slow: 1 });
+    expect(bench.delivery.forwarded).toBe(1);
+  });
+
+  it("a network that does not take the bytes stops the sending until they have left", async () => {
+    const bench = new Bench();
+    const cloud = await bench.attach();
+    cloud.backlogBytes = 600_000;
+    await bench.add("1");
+    expect(cloud.texts()).toEqual([]);
+    cloud.backlogBytes = 0;
+    bench.delivery.pump();
+    await settle();
+    expect(cloud.texts()).toEqual(["1"]);
+
+    cloud.answer(idOf(cloud, "1"));
+    cloud.keepsBytes = true;
+    for (let i = 0; i < 3; i++) await bench.add("x".repeat(400_000));
+    expect(cloud.sent).toHaveLength(3);
+  });
+
+  it("the time a message waited is taken off its expiry, and it is dropped when none is left", async () => {
+    const bench = new Bench(10, 5);
+    await bench.add("short", 1, { messageExpiryInterval: 10 });
+    await bench.add("long", 1, { messageExpiryInterval: 100 });
+    bench.clock.advance(30_500);
+    const cloud = await bench.attach();
+    expect(cloud.texts()).toEqual(["long"]);
+    expect(cloud.sent[0]?.properties).toEqual({ messageExpiryInterval: 70 });
+    expect(bench.delivery.dropped).toMatchObject({ expired: 1 });
+  });
+
+  it("what the server says it takes is kept to: QoS, retain, packet size", async () => {
+    const bench = new Bench(10, 5);
+    const limits = { maximumQos: 0, isRetainAvailable: false, maximumPacketBytes: 100 } as const;
+    const cloud = await bench.attach(new TestConnection(false, limits));
+    await bench.add("x".repeat(94), 2);
+    await bench.add("y".repeat(95), 2);
+    expect(cloud.sent).toMatchObject([{ qos: 0, retain: false, payload: Buffer.alloc(94, "x") }]);
+    expect(bench.delivery.dropped).toMatchObject({ server_packet_size: 1 });
+    expect(bench.outbox.status().messages).toBe(0);
+  });
+
+  it("a message the cloud refuses is dropped and counted, and the next one sent", async () => {
+    const bench = new Bench(1, 5);
+    const cloud = await bench.attach();
+    await bench.add("1");
+    await bench.add("2");
+    cloud.answer(idOf(cloud, "1"), { refusal: 0x87 });
+    await settle();
+    expect(cloud.texts()).toEqual(["1", "2"]);
+    expect(bench.delivery.dropped).toMatchObject({ refused: 1 });
+    expect(bench.refusals).toEqual(["message refused by the cloud: not authorised (0x87)"]);
+  });
+
+  it("a refusal that may pass ends the connection, twice, before the message is given up", async () => {
+    const bench = new Bench(1, 5);
+    await bench.add("1");
+    for (const round of [1, 2]) {
+      const cloud = await bench.attach();
+      cloud.answer(idOf(cloud, "1"), { refusal: 0x97 });
+      expect(cloud.failures, `round ${round}`).toEqual([
+        "message refused by the cloud: quota exceeded (0x97)",
+      ]);
+      expect(bench.outbox.status().messages).toBe(1);
+    }
+    const cloud = await bench.attach();
+    cloud.answer(idOf(cloud, "1"), { refusal: 0x97 });
+    expect(cloud.failures).toEqual([]);
+    expect(bench.delivery.dropped).toMatchObject({ refused: 1 });
+  });
+
+  it("a cloud that acknowledges nothing for a minute is given up, one that is slow is not", async () => {
+    const bench = new Bench();
+    const cloud = await bench.attach();
+    await bench.add("1");
+    await bench.add("2");
+    bench.clock.advance(50_000);
+    cloud.answer(idOf(cloud, "1"));
+    bench.clock.advance(50_000);
+    expect(cloud.failures).toEqual([]);
+    bench.clock.advance(30_000);
+    expect(cloud.failures).toEqual(["no acknowledgement for 1 messages in 60 s"]);
+    bench.clock.advance(600_000);
+    expect(cloud.failures).toHaveLength(1);
+  });
+
+  it("an outbox that cannot be read ends the connection, not the process", async () => {
+    const bench = new Bench();
+    bench.outbox.take = () => Promise.reject(new Error("EIO"));
+    const cloud = await bench.attach();
+    expect(cloud.failures).toEqual(["the outbox cannot be read: EIO"]);
+  });
+});

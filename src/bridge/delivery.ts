@@ -1,0 +1,337 @@
+import { reasonOf } from "../errors/index.ts";
+import type { QoS } from "../mqtt/index.ts";
+import type { Clock, Timer } from "../time/index.ts";
+import type { PublishPacket, PublishResult } from "./connection.ts";
+import type { OutboundMessage, Outbox, OutboxEntry } from "./outbox.ts";
+import { packetIdOf } from "./packet-ids.ts";
+import { publishBytes, toWire } from "./properties.ts";
+import { lowerQos } from "./qos-order.ts";
+import type { ServerLimits } from "./server-limits.ts";
+import { reasonCodeInWords } from "./words.ts";
+
+/** Why a message was not forwarded. */
+export type DeliveryDropReason =
+  | "expired"
+  | "link_down"
+  | "link_slow"
+  | "refused"
+  | "server_packet_size";
+
+/** As much of a connection as publishing needs. */
+export interface PublishingConnection {
+  readonly isSessionPresent: boolean;
+  readonly limits: ServerLimits;
+  readonly backlogBytes: number;
+  publish(packet: PublishPacket, onResult: (result: PublishResult) => void): void;
+  release(packetId: number, onComplete: () => void): void;
+  fail(reason: string): void;
+}
+
+export interface DeliveryDeps {
+  readonly clock: Clock;
+  readonly outbox: Outbox;
+  /** The cloud refused a message, in words. */
+  onRefused(reason: string): void;
+}
+
+export interface DeliveryConfig {
+  readonly protocolVersion: 3 | 4 | 5;
+  readonly maxInflight: number;
+  /** Silence about what was sent after which the connection is given up, and all of it sent again. */
+  readonly ackTimeoutMs: number;
+}
+
+/** How far the delivery of a sent message has come: PUBLISH sent, or PUBREC received. */
+type Phase = "published" | "received";
+
+/** Unsent bytes above which queued messages wait, and twice that, above which QoS 0 is dropped. */
+const BACKLOG_BYTES = 524_288;
+
+/**
+ * QoS 2 messages on their way to a server that cannot say how many it takes (before MQTT 5.0).
+ * Mosquitto 2.0 disconnects at the 21st unless it is configured otherwise.
+ */
+const MAX_QOS2_UNASKED = 20;
+
+const WATCH_PERIOD_MS = 15_000;
+
+/** A connection that lasted longer has shown that the server bears the full window. */
+const PROVEN_MS = 60_000;
+
+/** Refusals that may pass: unspecified, implementation specific, quota exceeded. */
+const PASSING = [0x80, 0x83, 0x97];
+const MAX_ATTEMPTS = 3;
+
+/**
+ * Here → cloud, the far half: sends what the outbox holds, in order, with at most `maxInflight`
+ * messages unacknowledged. After a reconnect the oldest unacknowledged message is the first to be
+ * sent, before anything newer.
+ */
+export class Delivery {
+  readonly #deps: DeliveryDeps;
+  readonly #cfg: DeliveryConfig;
+  readonly #dropped: Record<DeliveryDropReason, number> = {
+    expired: 0,
+    link_down: 0,
+    link_slow: 0,
+    refused: 0,
+    server_packet_size: 0,
+  };
+  #forwarded = 0;
+  #connection: PublishingConnection | null = null;
+  /** What a session at the cloud may know of, across connections. */
+  readonly #phases = new Map<number, Phase>();
+  /** Sent on this connection and not acknowledged, by packet identifier. */
+  readonly #inflight = new Map<number, { readonly seq: number; readonly qos: QoS }>();
+  #qos2Inflight = 0;
+  /** Halved when a young connection breaks under it: some servers have limits they do not tell. */
+  #window: number;
+  #attachedMs = 0;
+  readonly #attempts = new Map<number, number>();
+  /** Everything up to here has been sent on this connection. */
+  #cursor = 0;
+  #isPumping = false;
+  #isPumpWanted = false;
+  #progressMs = 0;
+  #watchdog: Timer | null = null;
+  #onIdle: (() => void) | null = null;
+
+  constructor(deps: DeliveryDeps, cfg: DeliveryConfig) {
+    this.#deps = deps;
+    this.#cfg = cfg;
+    this.#window = cfg.maxInflight;
+  }
+
+  get forwarded(): number {
+    return this.#forwarded;
+  }
+
+  get dropped(): Readonly<Record<DeliveryDropReason, number>> {
+    return this.#dropped;
+  }
+
+  /** The link is up: what is unacknowledged is sent, oldest first. */
+  attach(connection: PublishingConnection): void {
+    if (!connection.isSessionPresent) this.#phases.clear();
+    this.#connection = connection;
+    this.#inflight.clear();
+    this.#qos2Inflight = 0;
+    this.#cursor = 0;
+    this.#attachedMs = this.#deps.clock.monotonicMs();
+    this.#progressMs = this.#attachedMs;
+    this.#watchdog = this.#deps.clock.every(WATCH_PERIOD_MS, () => this.#watch());
+    this.pump();
+  }
+
+  detach(): void {
+    if (this.#connection === null) return;
+    this.#connection = null;
+    if (this.#inflight.size > 0 && !this.#isProven()) this.#window = Math.ceil(this.#window / 2);
+    this.#watchdog?.cancel();
+    this.#watchdog = null;
+    this.#onIdle?.();
+  }
+
+  /** PUBREC came. */
+  received(packetId: number): void {
+    this.#progressMs = this.#deps.clock.monotonicMs();
+    const sent = this.#inflight.get(packetId);
+    if (sent !== undefined) this.#phases.set(sent.seq, "received");
+  }
+
+  /** Resolves when nothing waits, or after `timeoutMs`. */
+  async idle(timeoutMs: number): Promise<void> {
+    if (this.#connection === null || this.#deps.outbox.status().messages === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = this.#deps.clock.after(timeoutMs, resolve);
+      this.#onIdle = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+    this.#onIdle = null;
+  }
+
+  /** A QoS 0 message: sent while there is a link with room for it, else dropped and counted. */
+  sendAtOnce(message: OutboundMessage): void {
+    const connection = this.#connection;
+    if (connection === null) {
+      this.#dropped.link_down += 1;
+    } else if (connection.backlogBytes > 2 * BACKLOG_BYTES) {
+      this.#dropped.link_slow += 1;
+    } else {
+      const packet = this.#packet(message, 0, connection.limits, 0);
+      if (packet === null) return;
+      connection.publish(packet, () => {});
+      this.#forwarded += 1;
+    }
+  }
+
+  /** The outbox has more, or the link room again. */
+  pump(): void {
+    this.#isPumpWanted = true;
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    this.#sendWhatFits().catch((err: unknown) =>
+      this.#connection?.fail(`the outbox cannot be read: ${reasonOf(err)}`),
+    );
+  }
+
+  async #sendWhatFits(): Promise<void> {
+    try {
+      while (this.#isPumpWanted) {
+        this.#isPumpWanted = false;
+        const connection = this.#connection;
+        const room = connection === null ? 0 : this.#room(connection);
+        if (connection === null || room <= 0) continue;
+        const batch = await this.#deps.outbox.take(this.#cursor, room);
+        const isAllSent = this.#sendBatch(connection, batch);
+        if (isAllSent && batch.length === room) this.#isPumpWanted = true;
+      }
+    } finally {
+      this.#isPumping = false;
+    }
+  }
+
+  #sendBatch(connection: PublishingConnection, batch: readonly OutboxEntry[]): boolean {
+    for (const entry of batch) {
+      if (connection !== this.#connection || connection.backlogBytes > BACKLOG_BYTES) return false;
+      // Packet identifiers come round: none is used while an older message still has it.
+      if (this.#inflight.has(packetIdOf(entry.seq))) return false;
+      if (entry.message.qos === 2 && this.#qos2Inflight >= this.#qos2Limit()) return false;
+      this.#cursor = entry.seq;
+      this.#send(connection, entry);
+    }
+    return true;
+  }
+
+  #room(connection: PublishingConnection): number {
+    if (connection.backlogBytes > BACKLOG_BYTES) return 0;
+    return Math.min(this.#window, connection.limits.receiveMaximum) - this.#inflight.size;
+  }
+
+  #qos2Limit(): number {
+    return this.#cfg.protocolVersion === 5 ? this.#cfg.maxInflight : MAX_QOS2_UNASKED;
+  }
+
+  #isProven(): boolean {
+    return this.#deps.clock.monotonicMs() - this.#attachedMs >= PROVEN_MS;
+  }
+
+  #send(connection: PublishingConnection, entry: OutboxEntry): void {
+    const { seq, message } = entry;
+    const packetId = packetIdOf(seq);
+    const phase = this.#phases.get(seq);
+    if (phase === "received") {
+      this.#track(seq, message.qos);
+      connection.release(packetId, () => this.#settled(connection, seq));
+      return;
+    }
+    const waitedMs = this.#deps.clock.monotonicMs() - entry.appendedAtMs;
+    const packet = this.#packet(message, waitedMs, connection.limits, packetId);
+    if (packet === null) {
+      this.#forget(seq);
+      return;
+    }
+    if (packet.qos === 0) {
+      connection.publish(packet, () => {});
+      this.#forwarded += 1;
+      this.#forget(seq);
+      return;
+    }
+    this.#track(seq, packet.qos);
+    this.#phases.set(seq, "published");
+    connection.publish({ ...packet, dup: phase === "published" }, (result) => {
+      if ("refusal" in result) this.#refused(connection, seq, result.refusal);
+      else this.#settled(connection, seq);
+    });
+  }
+
+  /** The PUBLISH as this server takes it; null when it cannot be sent, which is counted. */
+  #packet(
+    message: OutboundMessage,
+    waitedMs: number,
+    limits: ServerLimits,
+    packetId: number,
+  ): PublishPacket | null {
+    const { topic, payload, properties } = message;
+    const lifeS = properties?.messageExpiryInterval;
+    // What is left of it is sent on ([MQTT-3.3.2-6]).
+    const leftS = lifeS === undefined ? undefined : lifeS - Math.floor(waitedMs / 1000);
+    if (leftS !== undefined && leftS <= 0) {
+      this.#dropped.expired += 1;
+      return null;
+    }
+    const wire = this.#cfg.protocolVersion === 5 ? toWire(properties, leftS) : {};
+    const qos = lowerQos(message.qos, limits.maximumQos);
+    if (publishBytes({ topic, payload, qos }, wire) > limits.maximumPacketBytes) {
+      this.#dropped.server_packet_size += 1;
+      return null;
+    }
+    return {
+      topic,
+      payload,
+      qos,
+      retain: message.retain && limits.isRetainAvailable,
+      dup: false,
+      packetId,
+      properties: wire,
+    };
+  }
+
+  #track(seq: number, qos: QoS): void {
+    if (this.#inflight.size === 0) this.#progressMs = this.#deps.clock.monotonicMs();
+    this.#inflight.set(packetIdOf(seq), { seq, qos });
+    if (qos === 2) this.#qos2Inflight += 1;
+  }
+
+  #settled(connection: PublishingConnection, seq: number): void {
+    if (connection !== this.#connection) return;
+    this.#forwarded += 1;
+    this.#forget(seq);
+    this.pump();
+  }
+
+  #refused(connection: PublishingConnection, seq: number, code: number): void {
+    if (connection !== this.#connection) return;
+    const reason = `message refused by the cloud: ${reasonCodeInWords(code)}`;
+    const attempts = (this.#attempts.get(seq) ?? 0) + 1;
+    this.#phases.delete(seq);
+    if (PASSING.includes(code) && attempts < MAX_ATTEMPTS) {
+      this.#attempts.set(seq, attempts);
+      connection.fail(reason);
+      return;
+    }
+    this.#dropped.refused += 1;
+    this.#deps.onRefused(reason);
+    this.#forget(seq);
+    this.pump();
+  }
+
+  #forget(seq: number): void {
+    this.#progressMs = this.#deps.clock.monotonicMs();
+    const packetId = packetIdOf(seq);
+    const sent = this.#inflight.get(packetId);
+    if (sent?.seq === seq) {
+      this.#inflight.delete(packetId);
+      if (sent.qos === 2) this.#qos2Inflight -= 1;
+    }
+    this.#phases.delete(seq);
+    this.#attempts.delete(seq);
+    this.#deps.outbox.remove(seq);
+    if (this.#onIdle !== null && this.#deps.outbox.status().messages === 0) this.#onIdle();
+  }
+
+  #watch(): void {
+    if (this.#isProven() && this.#window < this.#cfg.maxInflight) {
+      this.#window = this.#cfg.maxInflight;
+      this.pump();
+    }
+    const { ackTimeoutMs } = this.#cfg;
+    const silentMs = this.#deps.clock.monotonicMs() - this.#progressMs;
+    if (this.#inflight.size === 0 || silentMs < ackTimeoutMs) return;
+    this.#connection?.fail(
+      `no acknowledgement for ${this.#inflight.size} messages in ${ackTimeoutMs / 1000} s`,
+    );
+  }
+}

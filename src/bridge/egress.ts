@@ -1,0 +1,91 @@
+import type { BridgeConfig } from "../config/index.ts";
+import { type Bus, type Message, type QoS, topicFilter, type Unsubscribe } from "../mqtt/index.ts";
+import type { Delivery } from "./delivery.ts";
+import { createMapping, type TopicMapping } from "./mapping.ts";
+import type { OutboundMessage, Outbox } from "./outbox.ts";
+
+/** Why a message was not taken up: its remote topic is not valid, or the outbox cannot keep it. */
+export type EgressDropReason = "invalid_topic" | "outbox_failed";
+
+export interface EgressDeps {
+  readonly bus: Bus;
+  readonly outbox: Outbox;
+  readonly delivery: Delivery;
+}
+
+export interface EgressConfig {
+  readonly name: string;
+  readonly rules: BridgeConfig["forwards"];
+}
+
+interface CompiledRule {
+  readonly map: TopicMapping;
+  readonly qos: QoS | null;
+  readonly retain: boolean | null;
+}
+
+/**
+ * Here → cloud, the local half: picks what the forward rules select, under its remote topic. Every
+ * rule that matches forwards a message of its own. QoS 1 and 2 wait in the outbox, and the publisher
+ * until that has them; QoS 0 goes at once or not at all.
+ */
+export class Egress {
+  readonly #deps: EgressDeps;
+  readonly #cfg: EgressConfig;
+  #subscriptions: readonly Unsubscribe[] = [];
+  readonly #dropped: Record<EgressDropReason, number> = { invalid_topic: 0, outbox_failed: 0 };
+
+  constructor(deps: EgressDeps, cfg: EgressConfig) {
+    this.#deps = deps;
+    this.#cfg = cfg;
+  }
+
+  get dropped(): Readonly<Record<EgressDropReason, number>> {
+    return this.#dropped;
+  }
+
+  start(): void {
+    if (this.#subscriptions.length > 0) return;
+    this.#subscriptions = this.#cfg.rules.map((rule) => {
+      const mapped = { ...rule, pattern: rule.local_topic, target: rule.remote_topic };
+      const compiled = { map: createMapping(mapped), qos: rule.qos, retain: rule.retain };
+      return this.#deps.bus.subscribe(topicFilter(rule.local_topic), (message) =>
+        this.#forward(compiled, message),
+      );
+    });
+  }
+
+  stop(): void {
+    for (const unsubscribe of this.#subscriptions) unsubscribe();
+    this.#subscriptions = [];
+  }
+
+  #forward(rule: CompiledRule, message: Message): void | Promise<void> {
+    const { origin, topic, payload, properties } = message;
+    if (origin.kind === "bridge" && origin.bridge === this.#cfg.name) return;
+    if (topic.startsWith("$")) return;
+    const remoteTopic = rule.map(topic);
+    if (remoteTopic === null) {
+      this.#dropped.invalid_topic += 1;
+      return;
+    }
+    const outbound: OutboundMessage = {
+      topic: remoteTopic,
+      payload,
+      qos: rule.qos ?? message.qos,
+      retain: rule.retain ?? message.retain,
+      ...(properties !== undefined && { properties }),
+    };
+    if (outbound.qos === 0) {
+      this.#deps.delivery.sendAtOnce(outbound);
+      return;
+    }
+    const safe = this.#deps.outbox.append(outbound);
+    this.#deps.delivery.pump();
+    if (message.qos > 0) return safe;
+    // Nobody waits for a QoS 0 message that the rule raised.
+    safe.catch(() => {
+      this.#dropped.outbox_failed += 1;
+    });
+  }
+}

@@ -1,0 +1,102 @@
+import { describe, expect, it } from "vitest";
+import { findLoop } from "./loop.ts";
+
+interface Side {
+  readonly local: string;
+  readonly remote: string;
+  readonly prefix?: string;
+  readonly suffix?: string;
+}
+
+function rules(up: Side, down: Side): Parameters<typeof findLoop>[0] {
+  const rule = ({ local, remote, prefix = "", suffix = "" }: Side) => ({
+    local_topic: local,
+    remote_topic: remote,
+    prefix,
+    suffix,
+    retain: null,
+  });
+  return { forwards: [{ ...rule(up), qos: null }], subscription: [{ ...rule(down), qos: 1 }] };
+}
+
+describe("loop check", () => {
+  it.each<[Side, Side]>([
+    [
+      { local: "a/#", remote: "" },
+      { remote: "a/b", local: "" },
+    ],
+    [
+      { local: "#", remote: "" },
+      { remote: "#", local: "" },
+    ],
+    [
+      { local: "a/+", remote: "up" },
+      { remote: "up", local: "a/1" },
+    ],
+    [
+      { local: "#", remote: "", prefix: "site/" },
+      { remote: "site/+/x", local: "+/x" },
+    ],
+    [
+      { local: "t/+", remote: "", suffix: "-up" },
+      { remote: "t/dev-up", local: "t/back" },
+    ],
+    [
+      { local: "t/+", remote: "", suffix: "-up" },
+      { remote: "t/+", local: "", suffix: "-dn" },
+    ],
+    [
+      { local: "#", remote: "", suffix: "/up" },
+      { remote: "#", local: "", suffix: "/down" },
+    ],
+    [
+      { local: "cmd/#", remote: "" },
+      { remote: "$share/g/cmd/#", local: "" },
+    ],
+  ])("names the pair that feeds itself: %o with %o", (up, down) => {
+    expect(findLoop(rules(up, down))).toEqual({ forward: up.local, subscription: down.remote });
+  });
+
+  it.each<[Side, Side]>([
+    [
+      { local: "tele/#", remote: "" },
+      { remote: "cmd/#", local: "" },
+    ],
+    [
+      { local: "#", remote: "", prefix: "site/" },
+      { remote: "cmd/site/#", local: "" },
+    ],
+    [
+      { local: "#", remote: "", prefix: "up" },
+      { remote: "down/#", local: "" },
+    ],
+    [
+      { local: "t/+", remote: "", suffix: "-up" },
+      { remote: "t/dev-down", local: "" },
+    ],
+    [
+      { local: "tele/#", remote: "" },
+      { remote: "tele/#", local: "", prefix: "cloud/" },
+    ],
+    [
+      { local: "#", remote: "" },
+      { remote: "$SYS/#", local: "", prefix: "cloud/" },
+    ],
+    [
+      { local: "+/a", remote: "" },
+      { remote: "x/a/b", local: "" },
+    ],
+  ])("leaves a pair alone that cannot feed itself: %o with %o", (up, down) => {
+    expect(findLoop(rules(up, down))).toBeNull();
+  });
+
+  it("looks at every pair of rules", () => {
+    const quiet = rules({ local: "tele/#", remote: "" }, { remote: "cmd/#", local: "" });
+    const loud = rules({ local: "both/1", remote: "" }, { remote: "both/+", local: "" });
+    const all = {
+      forwards: [...quiet.forwards, ...loud.forwards],
+      subscription: [...quiet.subscription, ...loud.subscription],
+    };
+    expect(findLoop(all)).toEqual({ forward: "both/1", subscription: "both/+" });
+  });
+});
