@@ -1,0 +1,3 @@
+export type { Access, AccessDeps } from "./access.ts";
+export { createAccess } from "./access.ts";
+export type { LoginFault } from "./verdict.ts";

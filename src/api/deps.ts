@@ -1,0 +1,110 @@
+import type { Config } from "../config/index.ts";
+import type { Log } from "../log/index.ts";
+import type { ClientInfo, ProtocolVersion, SubscriptionInfo } from "../mqtt/index.ts";
+import type { Clock } from "../time/index.ts";
+
+/** Conditions on a client; absent ones do not matter. */
+export interface ClientFilter {
+  readonly clientId?: string;
+  readonly username?: string;
+  readonly isConnected?: boolean;
+  readonly cleanStart?: boolean;
+  readonly protocolVersion?: ProtocolVersion;
+}
+
+/** A message to publish, still to be checked by the service. */
+export interface PublishRequest {
+  readonly topics: readonly string[];
+  readonly payload: string;
+  readonly decodeFrom: "plain" | "base64";
+  readonly encodeTo: "plain" | "base64";
+  readonly qos: number;
+  readonly retain: boolean;
+  readonly clientId: string;
+  readonly properties: Readonly<Record<string, unknown>>;
+}
+
+/** How the configuration stands towards its next start. */
+export interface ConfigStatus {
+  readonly restartPending: boolean;
+  readonly onTrial: boolean;
+  readonly rolledBack: { readonly atMs: number; readonly reason: string } | null;
+}
+
+export interface NodeFacts {
+  readonly version: string;
+  readonly uptimeMs: number;
+  readonly nowMs: number;
+  readonly isReady: boolean;
+  readonly connections: number;
+  readonly configuration: ConfigStatus;
+}
+
+export interface LiveSettings {
+  readonly allowAnonymous: boolean;
+  readonly msqLen: number;
+  readonly maxPacketSizeBytes: number;
+  readonly clientMaxPacketSizeBytes: number;
+  readonly keepaliveMultiplier: number;
+  readonly propertySize: number;
+  readonly qosDurationS: number;
+  readonly isBridgeOn: boolean;
+}
+
+/** PEM texts behind the TLS files that are no secret. */
+export interface PemTexts {
+  readonly cert: string | null;
+  readonly ca: string | null;
+}
+
+export interface ConfigDraft {
+  readonly patch: Readonly<Record<string, unknown>>;
+  readonly pems: { readonly key?: string; readonly cert?: string; readonly ca?: string };
+}
+
+/** The services the dialects translate to; refusals are GatewayErrors. */
+export interface ApiServices {
+  readonly clients: { find(filter?: ClientFilter): Promise<readonly ClientInfo[]> };
+  readonly subscriptions: {
+    find(filter?: { readonly clientId?: string }): Promise<readonly SubscriptionInfo[]>;
+    byClient(): Promise<ReadonlyMap<string, readonly SubscriptionInfo[]>>;
+    subscribe(clientId: string, filters: readonly string[], wantedQos: number): Promise<void>;
+    unsubscribe(clientId: string, filters: readonly string[]): Promise<void>;
+  };
+  readonly statistics: {
+    messages(): Promise<{
+      readonly subscribers: number;
+      readonly received: number;
+      readonly sent: number;
+      readonly dropped: number;
+    }>;
+    device(): Readonly<Record<string, unknown>>;
+    node(): NodeFacts;
+  };
+  readonly publisher: { publish(request: PublishRequest): Promise<void> };
+  readonly control: { request(kind: "stop" | "restart", answered: Promise<void>): void };
+  readonly configuration: {
+    running(): Config;
+    status(): ConfigStatus;
+    pemTexts(config: Config): Promise<PemTexts>;
+    change(
+      draft: (stored: Config) => Promise<ConfigDraft>,
+      options: { readonly force: boolean },
+    ): Promise<readonly string[]>;
+  };
+  readonly liveSettings: { view(): LiveSettings; apply(change: Partial<LiveSettings>): void };
+}
+
+/** What the API needs of the rest of the gateway. */
+export interface ApiDeps {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly services: ApiServices;
+  /** Whether `clear` is the password behind `stored` (a hash or clear text); slow on purpose. */
+  verifyPassword(clear: string, stored: string): Promise<boolean>;
+}
+
+/** The slice of the configuration the API is built from. */
+export interface ApiConfig {
+  readonly http: Config["http"];
+}

@@ -1,0 +1,1 @@
+export { memberNameOf, readChange, showConfig } from "./config-object.ts";

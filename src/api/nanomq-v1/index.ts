@@ -1,0 +1,1 @@
+export { nanomqV1 } from "./plugin.ts";

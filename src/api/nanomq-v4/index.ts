@@ -1,0 +1,1 @@
+export { nanomqV4 } from "./plugin.ts";

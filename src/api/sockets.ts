@@ -1,0 +1,171 @@
+import { createServer, type RequestListener, type Server, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { GatewayError, reasonOf } from "../errors/index.ts";
+import { isLoopback } from "./loopback.ts";
+
+/** The HTTP servers in front of the application. */
+export interface Sockets {
+  /**
+   * Listens; 0 picks a free port.
+   * @returns the real port
+   * @throws GatewayError LISTENER_BIND_FAILED
+   */
+  open(listener: string, bind: string, tcpPort: number): Promise<number>;
+  /** Stops listening, lets answers finish for a moment, then closes every connection. */
+  close(): Promise<void>;
+  connections(): number;
+}
+
+/** What one caller may cost. */
+export interface SocketLimits {
+  readonly headersMs: number;
+  readonly requestMs: number;
+  readonly idleMs: number;
+  readonly maxConnections: number;
+}
+
+const LIMITS: SocketLimits = {
+  headersMs: 10_000,
+  requestMs: 30_000,
+  idleMs: 60_000,
+  maxConnections: 512,
+};
+
+/** How often requests are looked at for being late, as a part of the time they have. */
+const CHECKS_PER_LIMIT = 5;
+const MAX_HEADER_BYTES = 16_384;
+const MAX_CONNECTIONS_PER_ADDRESS = 64;
+/** Bodies above this are refused before `100 Continue`, whatever the path. */
+const MAX_EXPECTED_BYTES = 1_048_576;
+const CLOSE_MS = 1_000;
+
+const TOO_LARGE = JSON.stringify({ code: 108, seq: 0 });
+const UNREADABLE = JSON.stringify({ code: 109, seq: 0 });
+
+/**
+ * Node's own answers (408, 413, 417, 431, all without a body) are none of the API's: what Node cannot
+ * read is 400 with JSON here. A request has 10 s for its headers and 30 s in all, so that a trickle
+ * of bytes holds no connection for long.
+ */
+export function createSockets(handler: RequestListener, limits = LIMITS): Sockets {
+  const servers: Server[] = [];
+  const sockets = new Set<Socket>();
+  const answering = new WeakMap<Socket, ServerResponse>();
+
+  function build(): Server {
+    const server = createServer({
+      headersTimeout: limits.headersMs,
+      requestTimeout: limits.requestMs,
+      keepAliveTimeout: limits.idleMs,
+      connectionsCheckingInterval: limits.headersMs / CHECKS_PER_LIMIT,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      requireHostHeader: false,
+    });
+    server.setTimeout(limits.idleMs);
+    const serve: RequestListener = (request, response) => {
+      answering.set(request.socket, response);
+      handler(request, response);
+    };
+    server.on("request", serve);
+    server.on("checkExpectation", serve);
+    server.on("checkContinue", (request, response) => {
+      if (Number(request.headers["content-length"] ?? 0) > MAX_EXPECTED_BYTES) {
+        request.socket.end(badRequest(TOO_LARGE));
+        return;
+      }
+      response.writeContinue();
+      serve(request, response);
+    });
+    server.on("connection", (socket) => {
+      if (isOneTooMany(socket)) {
+        socket.destroy();
+        return;
+      }
+      sockets.add(socket);
+      socket.once("close", () => sockets.delete(socket));
+    });
+    server.on("clientError", (err, socket) => {
+      const response = answering.get(socket as Socket);
+      const isAnswered = response?.headersSent && !response.writableEnded;
+      if (isAnswered || !socket.writable || isReset(err)) socket.destroy();
+      else socket.end(badRequest(UNREADABLE));
+    });
+    return server;
+  }
+
+  function isOneTooMany(socket: Socket): boolean {
+    if (sockets.size >= limits.maxConnections) return true;
+    const address = socket.remoteAddress;
+    if (address === undefined || isLoopback(address)) return false;
+    let same = 0;
+    for (const other of sockets) if (other.remoteAddress === address) same += 1;
+    return same >= MAX_CONNECTIONS_PER_ADDRESS;
+  }
+
+  return {
+    async open(listener, bind, tcpPort) {
+      const server = build();
+      try {
+        await listen(server, bind, tcpPort);
+      } catch (err) {
+        const details = { listener, bind, tcpPort, reason: reasonOf(err) };
+        throw new GatewayError("LISTENER_BIND_FAILED", details, { cause: err });
+      }
+      servers.push(server);
+      const address = server.address();
+      return typeof address === "object" && address !== null ? address.port : tcpPort;
+    },
+
+    async close() {
+      const closing = servers.splice(0).map(
+        (server) =>
+          new Promise<void>((resolve) => {
+            server.close(() => resolve());
+            server.closeIdleConnections();
+          }),
+      );
+      const timer = setTimeout(() => {
+        for (const socket of sockets) socket.destroy();
+      }, CLOSE_MS);
+      await Promise.all(closing);
+      clearTimeout(timer);
+    },
+
+    connections: () => sockets.size,
+  };
+}
+
+async function listen(server: Server, host: string, port: number): Promise<void> {
+  try {
+    await tryListen(server, host, port);
+  } catch (err) {
+    const hasNoIPv6 = err instanceof Error && "code" in err && err.code === "EAFNOSUPPORT";
+    if (host !== "::" || !hasNoIPv6) throw err;
+    await tryListen(server, "0.0.0.0", port);
+  }
+}
+
+function tryListen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host, port }, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+}
+
+function isReset(err: Error): boolean {
+  return "code" in err && err.code === "ECONNRESET";
+}
+
+function badRequest(body: string): string {
+  return [
+    "HTTP/1.1 400 Bad Request",
+    "Content-Type: application/json",
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    "Connection: close",
+    "",
+    body,
+  ].join("\r\n");
+}

@@ -1,0 +1,123 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { BridgeConfig, Config } from "../config/index.ts";
+import { createLog } from "../log/index.ts";
+import { overlaps } from "../mqtt/index.ts";
+import {
+  configWith,
+  MemoryConfigStore,
+} from "../services/configuration/memory-config-store.testing.ts";
+import { FakeBroker } from "../services/fake-broker.testing.ts";
+import { type ConfigStore, createServices } from "../services/index.ts";
+import { systemClock } from "../time/index.ts";
+import { createAccess } from "./access/index.ts";
+import { createApi } from "./api.ts";
+import { createApp } from "./app.ts";
+
+/** `Authorization` of the administrator in every test. */
+export const ADMIN = `Basic ${btoa("admin:public")}`;
+
+/** The whole API on real services, with a broker that only remembers. */
+export async function createTestApi(
+  patch: Record<string, Record<string, unknown>> = {},
+  realStore: (ConfigStore & { running: Config }) | null = null,
+) {
+  const directory = await mkdtemp(join(tmpdir(), "tidegate-api-"));
+  const memoryConfig = configWith({
+    ...patch,
+    http: { port: 0, emqx_port: null, bind: "127.0.0.1", password: "public", ...patch["http"] },
+    listeners: {
+      tcp: { port: 0 },
+      ws: { port: 0 },
+      tls: { port: 0 },
+      wss: { port: 0 },
+      ...patch["listeners"],
+    },
+  });
+  const store = new MemoryConfigStore(memoryConfig, directory);
+  const config = realStore?.running ?? memoryConfig;
+  const broker = new FakeBroker();
+  const exits: string[] = [];
+  const exited = Promise.withResolvers<string>();
+  const lines: string[] = [];
+  const log = createLog({ level: "debug" }, { write: (line) => void lines.push(line) });
+  const anonymous: boolean[] = [];
+  const switched: [string, boolean][] = [];
+  const state = {
+    isReady: true,
+    hasBridge: true,
+    snapshot: () => ({ cpu_percent: 7.5 as unknown }),
+  };
+  const held = new Set<number>();
+  const verifyPassword = async (clear: string, stored: string) => clear === stored;
+  const services = createServices(
+    {
+      log,
+      clock: systemClock,
+      broker,
+      auth: { setAllowAnonymous: (value) => void anonymous.push(value) },
+      bridges: {
+        setEnabled(name, isOn) {
+          if (state.hasBridge) switched.push([name, isOn]);
+          return state.hasBridge;
+        },
+      },
+      telemetry: { snapshot: () => state.snapshot() },
+      configStore: realStore ?? store,
+      heldPorts: () => held,
+      configChecks: { findLoop, bridgeFaults: () => [], checkAccess: () => undefined },
+      listeners: { setMaxPacketSize: () => undefined },
+      requestExit(kind) {
+        exits.push(kind);
+        exited.resolve(kind);
+      },
+      isReady: () => state.isReady,
+    },
+    { version: "9.8.7", running: config },
+  );
+  const deps = { log, clock: systemClock, services, verifyPassword };
+  const access = createAccess(deps, config.http);
+  await access.start();
+  const app = await createApp(deps, access);
+  const api = createApi(deps, { http: config.http });
+  return {
+    app,
+    api,
+    store,
+    broker,
+    exits,
+    exited: exited.promise,
+    lines,
+    anonymous,
+    switched,
+    state,
+    held,
+    directory,
+    /** Sends a V1 request as the administrator; `body` is JSON text or a value. */
+    async v1(body: unknown, headers: Record<string, string> = { authorization: ADMIN }) {
+      const payload = typeof body === "string" ? body : JSON.stringify(body);
+      const reply = await app.inject({ method: "POST", url: "/api/v1", headers, payload });
+      return { status: reply.statusCode, body: JSON.parse(reply.body), headers: reply.headers };
+    },
+    async close() {
+      await api.stop();
+      await app.close();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+export type TestApi = Awaited<ReturnType<typeof createTestApi>>;
+
+/** The rule the bridge uses, without topic mapping. */
+function findLoop({ forwards, subscription }: BridgeConfig) {
+  for (const up of forwards) {
+    for (const down of subscription) {
+      if (overlaps(up.local_topic, down.local_topic || down.remote_topic)) {
+        return { forward: up.local_topic, subscription: down.remote_topic };
+      }
+    }
+  }
+  return null;
+}

@@ -1,0 +1,102 @@
+import { isDeepStrictEqual } from "node:util";
+import type { BridgeConfig, Config, Fault } from "../../config/index.ts";
+import { checkFailed } from "./check-failed.ts";
+import type { ReadPem } from "./pem-files.ts";
+import { checkPorts } from "./port-check.ts";
+import { checkTlsFiles, checkTokenKey } from "./tls-check.ts";
+
+/** Two rules of one bridge that would pass a message round and round. */
+export interface BridgeLoop {
+  readonly forward: string;
+  readonly subscription: string;
+}
+
+/** What the parts themselves know to be wrong with a configuration made for them. */
+export interface PartChecks {
+  /** Two rules of the bridge that would pass a message round and round. */
+  findLoop(cfg: BridgeConfig): BridgeLoop | null;
+  /** What is wrong with one bridge beyond the schema; `key` stands in front of the members. */
+  bridgeFaults(cfg: BridgeConfig, key: string): readonly Fault[];
+  /** Throws a GatewayError for users or access rules that could never work. */
+  checkAccess(next: Config): void;
+}
+
+export interface CheckContext {
+  readonly read: ReadPem;
+  /** TCP ports this process listens on. */
+  readonly held: ReadonlySet<number>;
+  readonly parts: PartChecks;
+  /** The caller accepts to lock itself out. */
+  readonly force: boolean;
+}
+
+/**
+ * What a schema cannot know: whether the parts of `next` fit each other and this machine. Only what
+ * differs from `previous` is looked at, so that an old weakness does not block another change.
+ * @throws GatewayError CONFIG_CHECK_FAILED naming the canonical key and the value
+ */
+export async function checkConfig(
+  next: Config,
+  previous: Config,
+  context: CheckContext,
+): Promise<void> {
+  if (!context.force) await checkLockOut(next, previous, context.read);
+  context.parts.checkAccess(next);
+  await checkTls(next, previous, context.read);
+  await checkBridges(next, previous, context);
+  await checkPorts(next, previous, context.held);
+}
+
+async function checkLockOut(next: Config, previous: Config, read: ReadPem): Promise<void> {
+  const http = next.http;
+  const was = previous.http;
+  if (!http.enable && was.enable) {
+    throw checkFailed("http.enable", false, "it would lock you out; send force to insist");
+  }
+  if (!http.password && http.password !== was.password) {
+    throw checkFailed("http.password", "", "an empty password locks you out; send force to insist");
+  }
+  const isKeyInUse = http.auth_type === "jwt" || http.jwt_public_key_file !== null;
+  const isChanged =
+    http.auth_type !== was.auth_type || http.jwt_public_key_file !== was.jwt_public_key_file;
+  if (isKeyInUse && isChanged) {
+    await checkTokenKey("http.jwt_public_key_file", http.jwt_public_key_file, read);
+  }
+}
+
+async function checkTls(next: Config, previous: Config, read: ReadPem): Promise<void> {
+  const { tls } = next;
+  const isOn = isTlsOn(next);
+  if (isDeepStrictEqual(tls, previous.tls) && isOn === isTlsOn(previous)) return;
+  for (const key of ["cert_file", "key_file"] as const) {
+    if (isOn && tls[key] === null) {
+      throw checkFailed(`tls.${key}`, null, "TLS is enabled and cannot do without it");
+    }
+  }
+  if (isOn && tls.verify_peer && tls.ca_file === null) {
+    throw checkFailed("tls.ca_file", null, "verify_peer needs the CA of the clients");
+  }
+  await checkTlsFiles("tls", tls, read);
+}
+
+function isTlsOn({ listeners }: Config): boolean {
+  return listeners.tls.enable || listeners.wss.enable;
+}
+
+async function checkBridges(next: Config, previous: Config, context: CheckContext): Promise<void> {
+  for (const [name, bridge] of Object.entries(next.bridges)) {
+    const was = Object.hasOwn(previous.bridges, name) ? previous.bridges[name] : undefined;
+    if (isDeepStrictEqual(bridge, was)) continue;
+    const key = `bridges.${name}`;
+    const fault = context.parts.bridgeFaults(bridge, key)[0];
+    if (fault !== undefined) {
+      throw checkFailed(fault.key, fault.value, `expected ${fault.expected}`);
+    }
+    const loop = context.parts.findLoop(bridge);
+    if (loop !== null) {
+      const reason = `its messages would come back through the subscription ${loop.subscription}`;
+      throw checkFailed(`${key}.forwards`, loop.forward, reason);
+    }
+    await checkTlsFiles(`${key}.tls`, bridge.tls, context.read);
+  }
+}

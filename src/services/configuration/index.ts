@@ -1,0 +1,9 @@
+export type { BridgeLoop } from "./checks.ts";
+export type { ConfigPatch, ConfigStatus, ConfigStore, PemKind } from "./config-store.ts";
+export type {
+  ConfigDraft,
+  Configuration,
+  ConfigurationDeps,
+  PemTexts,
+} from "./configuration.ts";
+export { createConfiguration } from "./configuration.ts";

@@ -1,0 +1,86 @@
+import { createHash } from "node:crypto";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { completeTree, treeFaults } from "../../config/collections.ts";
+import { faultError } from "../../config/config-errors.ts";
+import { type Config, SCHEMA } from "../../config/index.ts";
+import type { ConfigPatch, ConfigStatus, ConfigStore } from "./config-store.ts";
+
+type Tree = Readonly<Record<string, unknown>>;
+
+/** A whole configuration: the defaults with `patch` merged in. */
+export function configWith(patch: ConfigPatch = {}): Config {
+  return completeTree(SCHEMA, patch) as Config;
+}
+
+/** A ConfigStore that keeps everything but PEM files in memory, and passwords in clear. */
+export class MemoryConfigStore implements ConfigStore {
+  statusNow: ConfigStatus = { restartPending: false, onTrial: false, rolledBack: null };
+  readonly pemPaths: string[] = [];
+  writes = 0;
+  #stored: Config;
+  readonly #directory: string;
+
+  constructor(config: Config, directory = "/nonexistent") {
+    this.#stored = config;
+    this.#directory = directory;
+  }
+
+  stored(): Config {
+    return this.#stored;
+  }
+
+  async change(
+    patch: ConfigPatch,
+    check: (next: Config, previous: Config) => Promise<void>,
+  ): Promise<readonly string[]> {
+    const fault = treeFaults(SCHEMA, patch)[0];
+    if (fault !== undefined) throw faultError(fault, "the change");
+    const next = completeTree(SCHEMA, merge(this.#stored, patch)) as Config;
+    const changed = changedKeys(this.#stored, next, "");
+    if (changed.length === 0) return [];
+    await check(next, this.#stored);
+    this.#stored = next;
+    this.writes += 1;
+    return changed;
+  }
+
+  async putPem(kind: string, pem: string): Promise<string> {
+    const hash = createHash("sha256").update(pem).digest("hex").slice(0, 16);
+    const path = join(this.#directory, `${kind}-${hash}.pem`);
+    await writeFile(path, pem, { mode: 0o600 });
+    this.pemPaths.push(path);
+    return path;
+  }
+
+  status(): ConfigStatus {
+    return this.statusNow;
+  }
+}
+
+function merge(base: Tree, patch: Tree, isMap = false): Tree {
+  const merged = new Map(Object.entries(base));
+  for (const [name, value] of Object.entries(patch)) {
+    const was = merged.get(name);
+    if (isMap && value === null) merged.delete(name);
+    else if (!isMap && isTree(value) && isTree(was)) {
+      merged.set(name, merge(was, value, name === "bridges"));
+    } else merged.set(name, value);
+  }
+  return Object.fromEntries(merged);
+}
+
+function changedKeys(before: unknown, after: unknown, prefix: string): string[] {
+  if (isTree(before) && isTree(after)) {
+    const names = new Set([...Object.keys(before), ...Object.keys(after)]);
+    return [...names].flatMap((name) =>
+      changedKeys(before[name], after[name], prefix === "" ? name : `${prefix}.${name}`),
+    );
+  }
+  return isDeepStrictEqual(before, after) ? [] : [prefix];
+}
+
+function isTree(value: unknown): value is Tree {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

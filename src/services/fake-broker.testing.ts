@@ -1,0 +1,95 @@
+import { GatewayError } from "../errors/index.ts";
+import type {
+  ClientInfo,
+  Message,
+  MessageCounters,
+  QoS,
+  SubscriptionInfo,
+  TopicFilter,
+} from "../mqtt/index.ts";
+import type { ServicesDeps } from "./services.ts";
+
+/** A client as the broker would describe it. */
+export function clientInfo(clientId: string, more: Partial<ClientInfo> = {}): ClientInfo {
+  return {
+    clientId,
+    isConnected: true,
+    username: null,
+    protocolVersion: 4,
+    cleanStart: true,
+    keepAliveS: 60,
+    will: null,
+    listener: "tcp",
+    peerAddress: "127.0.0.1",
+    peerPort: 50_000,
+    sinceMs: 0,
+    messagesIn: 0,
+    messagesOut: 0,
+    ...more,
+  };
+}
+
+/** A broker without protocol: it keeps clients and subscriptions, and what was published. */
+export class FakeBroker implements Required<ServicesDeps["broker"]> {
+  readonly known = new Map<string, ClientInfo>();
+  readonly rows: SubscriptionInfo[] = [];
+  readonly published: Message[] = [];
+  readonly reconfigured: unknown[] = [];
+  count: MessageCounters = {
+    received: 0,
+    sent: 0,
+    dropped: { no_subscriber: 0, queue_full: 0, expired: 0, too_large: 0, rejected: 0 },
+  };
+
+  add(...clients: readonly ClientInfo[]): void {
+    for (const client of clients) this.known.set(client.clientId, client);
+  }
+
+  clients(): Iterable<ClientInfo> {
+    return this.known.values();
+  }
+
+  client(clientId: string): ClientInfo | undefined {
+    return this.known.get(clientId);
+  }
+
+  subscriptions(): Iterable<SubscriptionInfo> {
+    return this.rows;
+  }
+
+  async subscribeClient(
+    clientId: string,
+    wanted: readonly { readonly filter: TopicFilter; readonly qos: QoS }[],
+  ): Promise<void> {
+    this.#mustKnow(clientId);
+    await this.unsubscribeClient(
+      clientId,
+      wanted.map(({ filter }) => filter),
+    );
+    for (const row of wanted) this.rows.push({ clientId, ...row });
+  }
+
+  async unsubscribeClient(clientId: string, filters: readonly TopicFilter[]): Promise<void> {
+    this.#mustKnow(clientId);
+    const left = this.rows.filter(
+      (row) => row.clientId !== clientId || !filters.includes(row.filter),
+    );
+    this.rows.splice(0, this.rows.length, ...left);
+  }
+
+  counters(): MessageCounters {
+    return this.count;
+  }
+
+  reconfigure(live: unknown): void {
+    this.reconfigured.push(live);
+  }
+
+  async publish(message: Message): Promise<void> {
+    this.published.push(message);
+  }
+
+  #mustKnow(clientId: string): void {
+    if (!this.known.has(clientId)) throw new GatewayError("CLIENT_NOT_FOUND", { clientId });
+  }
+}

@@ -1,0 +1,17 @@
+export type { ClientDirectory, ClientFilter, Clients } from "./clients.ts";
+export type {
+  ConfigDraft,
+  ConfigPatch,
+  ConfigStatus,
+  ConfigStore,
+  Configuration,
+  PemKind,
+  PemTexts,
+} from "./configuration/index.ts";
+export type { Control, ExitKind } from "./control.ts";
+export type { LiveSettings, LiveSettingsService } from "./live-settings.ts";
+export type { PayloadCoding, Publisher, PublishRequest } from "./publish.ts";
+export type { Services, ServicesDeps } from "./services.ts";
+export { createServices } from "./services.ts";
+export type { MessageStatistics, NodeFacts, Statistics } from "./statistics.ts";
+export type { SubscriptionDirectory, Subscriptions } from "./subscriptions.ts";

@@ -1,0 +1,93 @@
+import type { Config } from "../config/index.ts";
+import type { Log } from "../log/index.ts";
+import type { Bus } from "../mqtt/index.ts";
+import type { Clock } from "../time/index.ts";
+import { type ClientDirectory, type Clients, createClients } from "./clients.ts";
+import {
+  type Configuration,
+  type ConfigurationDeps,
+  createConfiguration,
+} from "./configuration/index.ts";
+import { type Control, type ControlDeps, createControl } from "./control.ts";
+import {
+  createLiveSettings,
+  type LiveSettingsDeps,
+  type LiveSettingsService,
+} from "./live-settings.ts";
+import { createPublisher, type Publisher } from "./publish.ts";
+import { createStatistics, type Statistics, type StatisticsDeps } from "./statistics.ts";
+import {
+  createSubscriptions,
+  type SubscriptionDirectory,
+  type Subscriptions,
+} from "./subscriptions.ts";
+
+/** What the services need of the rest of the gateway. */
+export interface ServicesDeps {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly broker: Pick<Bus, "publish"> &
+    ClientDirectory &
+    SubscriptionDirectory &
+    StatisticsDeps["broker"] &
+    LiveSettingsDeps["broker"];
+  readonly auth: LiveSettingsDeps["auth"];
+  readonly listeners: LiveSettingsDeps["listeners"];
+  readonly bridges: LiveSettingsDeps["bridges"];
+  readonly telemetry: StatisticsDeps["telemetry"];
+  readonly configStore: ConfigurationDeps["store"];
+  /** TCP ports this process listens on. */
+  readonly heldPorts: ConfigurationDeps["heldPorts"];
+  readonly configChecks: ConfigurationDeps["parts"];
+  /** Starts the orderly end of the process: exit code 0 for stop, 75 for restart. */
+  readonly requestExit: ControlDeps["requestExit"];
+  /** Whether every part is up. */
+  readonly isReady: () => boolean;
+}
+
+/** What every HTTP dialect is made of; a dialect only translates. */
+export interface Services {
+  readonly clients: Clients;
+  readonly subscriptions: Subscriptions;
+  readonly statistics: Statistics;
+  readonly publisher: Publisher;
+  readonly control: Control;
+  readonly configuration: Configuration;
+  readonly liveSettings: LiveSettingsService;
+}
+
+/**
+ * Puts the services together for one gateway; they hold no resources, so there is nothing to stop.
+ * @param cfg.running the configuration the other parts were built from
+ */
+export function createServices(
+  deps: ServicesDeps,
+  cfg: { readonly version: string; readonly running: Config },
+): Services {
+  const { log, clock, broker, configStore } = deps;
+  const liveSettings = createLiveSettings(deps, cfg.running);
+  return {
+    clients: createClients({ directory: broker }),
+    subscriptions: createSubscriptions({ directory: broker }),
+    statistics: createStatistics(
+      {
+        clock,
+        broker,
+        telemetry: deps.telemetry,
+        configStatus: () => configStore.status(),
+        isReady: deps.isReady,
+      },
+      cfg,
+    ),
+    publisher: createPublisher({
+      bus: broker,
+      maxPacketSizeBytes: () => liveSettings.view().maxPacketSizeBytes,
+    }),
+    control: createControl({ log, clock, requestExit: deps.requestExit }),
+    configuration: createConfiguration(
+      { log, store: configStore, heldPorts: deps.heldPorts, parts: deps.configChecks },
+      cfg.running,
+    ),
+    liveSettings,
+  };
+}
