@@ -1,0 +1,192 @@
+import { join } from "node:path";
+import { type Api, createApi } from "./api/index.ts";
+import { createAuth } from "./auth/index.ts";
+import { type Bridge, bridgeFaults, createBridge, findLoop } from "./bridge/index.ts";
+import { createBroker } from "./broker/index.ts";
+import type { ConfigStore } from "./config/index.ts";
+import { createHealth } from "./health/index.ts";
+import { createListeners, type Listeners } from "./listeners/index.ts";
+import type { Log } from "./log/index.ts";
+import { createSelfCheck } from "./self-check.ts";
+import { createServices } from "./services/index.ts";
+import { createStore } from "./store/index.ts";
+import { createTelemetry } from "./telemetry/index.ts";
+import type { Clock } from "./time/index.ts";
+
+export interface GatewayDeps {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly configStore: ConfigStore;
+  /** Where everything that lasts is kept. */
+  readonly dataDir: string;
+  /** Made once for this device; names it towards the cloud. */
+  readonly deviceId: string;
+  readonly version: string;
+  /** The service manager's end of sd_notify(3) and its watchdog time; null where there is none. */
+  readonly supervisor: { readonly notifyFd: number | null; readonly watchdogUs: number | null };
+  /** Asked for through the API: end the process in order, and start it again or not. */
+  requestExit(kind: "stop" | "restart"): void;
+  /** Something broke that only a restart mends. */
+  onFatal(err: unknown): void;
+}
+
+/** TCP ports the gateway really listens on, by listener. */
+export type Ports = Readonly<Record<string, number>>;
+
+/** A whole gateway: every part built from one configuration and joined here. */
+export interface Gateway {
+  /**
+   * Starts every part in order; what was started is stopped again when a later part fails.
+   * @throws GatewayError of the part that failed
+   */
+  start(signal?: AbortSignal): Promise<void>;
+  /** Closes the doors first and the store last; safe to call twice. */
+  stop(): Promise<void>;
+  ports(): Ports;
+  /** Uses renewed TLS files for new connections; unusable ones are logged and change nothing. */
+  reloadTls(): Promise<void>;
+}
+
+interface Part {
+  start(signal?: AbortSignal): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Builds a gateway; nothing happens before `start`. */
+export function createGateway(deps: GatewayDeps): Gateway {
+  const { log, clock, configStore } = deps;
+  const config = configStore.running;
+  let isReady = false;
+
+  const store = createStore({ log, clock }, { path: join(deps.dataDir, "store") });
+  const auth = createAuth({ log, clock }, { auth: config.auth, acl: config.acl });
+  const broker = createBroker(
+    {
+      log,
+      clock,
+      persistence: store.persistence,
+      authenticator: auth,
+      authorizer: auth,
+      onFatal: deps.onFatal,
+    },
+    { mqtt: config.mqtt, msqLen: config.msq_len, concurrency: config.nanomq.parallel },
+  );
+  const bridges = new Map<string, Bridge>(
+    Object.entries(config.bridges).map(([name, bridge]) => [
+      name,
+      createBridge({ log, clock, bus: broker, deviceId: deps.deviceId }, name, bridge),
+    ]),
+  );
+  const telemetry = createTelemetry(
+    { log, clock, sources: { storeStatus: () => store.status() } },
+    { dataDir: deps.dataDir },
+  );
+  const listeners = createListeners(
+    { log, clock, onConnection: (stream, peer) => broker.handle(stream, peer) },
+    config,
+  );
+  const services = createServices(
+    {
+      log,
+      clock,
+      broker,
+      auth,
+      bridges: { setEnabled: (name, isOn) => setEnabled(bridges.get(name), isOn) },
+      listeners,
+      telemetry,
+      configStore,
+      heldPorts: () => Object.values(portsOf(listeners, api)),
+      configChecks: {
+        findLoop,
+        bridgeFaults,
+        // Building has no side effects, and finds rules that could never work.
+        checkAccess: (next) => void createAuth({ log, clock }, next),
+      },
+      requestExit: (kind) => deps.requestExit(kind),
+      isReady: () => isReady,
+    },
+    { version: deps.version, running: config },
+  );
+  const api = createApi(
+    { log, clock, services, verifyPassword: auth.verifyPassword },
+    { http: config.http },
+  );
+  const health = createHealth({
+    log,
+    clock,
+    ...deps.supervisor,
+    selfCheck: createSelfCheck(broker),
+  });
+
+  /** In order of the flow of data: whoever is called stands before his callers. */
+  const parts: readonly Part[] = [
+    store,
+    auth,
+    broker,
+    ...bridges.values(),
+    telemetry,
+    api,
+    listeners,
+    health,
+  ];
+  const started: Part[] = [];
+  let stopping: Promise<void> | null = null;
+
+  async function stopAll(): Promise<void> {
+    isReady = false;
+    health.stopping();
+    for (const part of started.splice(0).reverse()) {
+      try {
+        await part.stop();
+      } catch (err) {
+        log.error({ err }, "a part could not be stopped in order");
+      }
+    }
+  }
+
+  return {
+    async start(signal) {
+      try {
+        for (const part of parts) {
+          signal?.throwIfAborted();
+          started.push(part);
+          await part.start(signal);
+        }
+      } catch (err) {
+        await stopAll();
+        throw err;
+      }
+      isReady = true;
+      health.ready(`listening on ${describe(portsOf(listeners, api))}`);
+    },
+    async stop() {
+      stopping ??= stopAll();
+      await stopping;
+    },
+    ports: () => portsOf(listeners, api),
+    async reloadTls() {
+      try {
+        await listeners.reloadTls();
+      } catch (err) {
+        log.error({ err }, "the TLS files cannot be used, the old ones stay");
+      }
+    },
+  };
+}
+
+function setEnabled(bridge: Bridge | undefined, isOn: boolean): boolean {
+  bridge?.setEnabled(isOn);
+  return bridge !== undefined;
+}
+
+function portsOf(listeners: Listeners, api: Api): Ports {
+  const doors = listeners.status().map(({ name, tcpPort }) => [name, tcpPort] as const);
+  const http = api.status().ports.map(({ name, tcpPort }) => [name, tcpPort] as const);
+  return Object.fromEntries([...doors, ...http]);
+}
+
+function describe(ports: Ports): string {
+  return Object.entries(ports)
+    .map(([name, tcpPort]) => `${name} ${tcpPort}`)
+    .join(", ");
+}

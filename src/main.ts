@@ -1,0 +1,208 @@
+#!/usr/bin/env node
+import { readFileSync } from "node:fs";
+import { text } from "node:stream/consumers";
+import { ensureAdminPassword, resetAdminPassword } from "./admin-password.ts";
+import { hashPassword, isPasswordHash, verifyPassword } from "./auth/index.ts";
+import {
+  beginStart,
+  type Command,
+  type ConfigStore,
+  checkFile,
+  configErrors,
+  deviceId,
+  failStart,
+  loadConfig,
+  openConfigStore,
+  parseCommandLine,
+  USAGE,
+} from "./config/index.ts";
+import { EXIT_CODE, type ExitCode, isGatewayError, reasonOf } from "./errors/index.ts";
+import { createGateway, type Gateway } from "./gateway.ts";
+import { notifyDescriptor, watchdogUs } from "./health/index.ts";
+import { createLog, type Log } from "./log/index.ts";
+import { systemClock } from "./time/index.ts";
+
+/** A changed configuration has proved itself after this long without a fault (design §5). */
+const CONFIRM_AFTER_MS = 10_000;
+
+/** An orderly end that takes longer is cut short; the store survives that as it survives `kill -9`. */
+const STOP_LIMIT_MS = 15_000;
+
+const secretHashing = {
+  hashSecret: hashPassword,
+  verifySecret: verifyPassword,
+  isHashed: isPasswordHash,
+};
+
+process.exitCode = await dispatch(process.argv.slice(2));
+
+async function dispatch(argv: readonly string[]): Promise<ExitCode> {
+  let command: Command;
+  try {
+    command = parseCommandLine(argv);
+  } catch (err) {
+    return complain(err);
+  }
+  switch (command.command) {
+    case "run":
+      return run(command);
+    case "check":
+      return check(command.file);
+    case "hash-password":
+      print(await hashPassword((await text(process.stdin)).replace(/\r?\n$/, "")));
+      return EXIT_CODE.stopped;
+    case "reset-admin":
+      return resetAdmin(command);
+    case "help":
+      process.stdout.write(USAGE);
+      return EXIT_CODE.stopped;
+    case "version":
+      print(version());
+      return EXIT_CODE.stopped;
+  }
+}
+
+/** Runs the gateway until a signal, a request through the API, or a fatal error ends it. */
+async function run(command: Extract<Command, { command: "run" }>): Promise<ExitCode> {
+  const input = { ...command, env: process.env };
+  // Taken first, so that a signal during the start ends it in order.
+  const exit = Promise.withResolvers<ExitCode>();
+  const aborted = new AbortController();
+  let log = rootLog("info");
+  let isFatal = false;
+  const requestExit = (code: ExitCode) => {
+    aborted.abort();
+    exit.resolve(code);
+  };
+  process.once("SIGTERM", () => requestExit(EXIT_CODE.stopped));
+  process.once("SIGINT", () => requestExit(EXIT_CODE.stopped));
+  process.on("uncaughtException", (err) => {
+    log.fatal({ err }, "internal error");
+    process.exit(EXIT_CODE.internalError);
+  });
+
+  const report = await beginStart(input);
+  let configStore: ConfigStore | null = null;
+  let gateway: Gateway | null = null;
+  try {
+    const loaded = loadConfig(input);
+    log = rootLog(loaded.config.log.level);
+    if (report.rolledBack !== null) log.error(report.rolledBack, "configuration taken back");
+    if (report.setAside !== null) log.error(report.setAside, "damaged configuration set aside");
+    if (report.problem !== null) log.error({ reason: report.problem }, "start not recorded");
+    configStore = openConfigStore(loaded, { log, ...secretHashing });
+    await ensureAdminPassword({ log, configStore, dataDir: input.dataDir });
+    warnOfOpenDoors(log, configStore);
+    gateway = createGateway({
+      log,
+      clock: systemClock,
+      configStore,
+      dataDir: input.dataDir,
+      deviceId: await deviceId(input.dataDir),
+      version: version(),
+      supervisor: {
+        notifyFd: notifyDescriptor(process.env, process.pid),
+        watchdogUs: watchdogUs(process.env, process.pid),
+      },
+      requestExit: (kind) =>
+        requestExit(kind === "restart" ? EXIT_CODE.restart : EXIT_CODE.stopped),
+      onFatal: (err) => {
+        log.fatal({ err }, "the gateway cannot go on");
+        isFatal = true;
+        void failStart(input.dataDir, err).then(requestExit);
+      },
+    });
+    await gateway.start(aborted.signal);
+  } catch (err) {
+    await configStore?.stop();
+    if (aborted.signal.aborted) return exit.promise;
+    complain(err, log);
+    return failStart(input.dataDir, err);
+  }
+
+  const running = gateway;
+  process.on("SIGHUP", () => void running.reloadTls());
+  log.info(
+    {
+      version: version(),
+      pid: process.pid,
+      ports: running.ports(),
+      durationMs: Math.round(process.uptime() * 1000),
+    },
+    "ready",
+  );
+  const store = configStore;
+  const trial = systemClock.after(CONFIRM_AFTER_MS, () => void confirm(store, log));
+  const code = await exit.promise;
+  trial.cancel();
+  systemClock.after(STOP_LIMIT_MS, () => process.exit(code));
+  await running.stop();
+  // An orderly stop says that a changed configuration did not fail.
+  if (!isFatal) await store.stop();
+  log.info({ code }, "stopped");
+  return code;
+}
+
+async function confirm(store: ConfigStore, log: Log): Promise<void> {
+  try {
+    await store.confirm();
+  } catch (err) {
+    log.error({ err }, "the configuration could not be marked as proved");
+  }
+}
+
+/** What a user should know who runs with the workstation's settings. */
+function warnOfOpenDoors(log: Log, { running }: ConfigStore): void {
+  if (running.auth.allow_anonymous) log.warn({}, "MQTT clients without a user name are accepted");
+  if (running.http.password === "public") {
+    log.warn({}, "the administrator's password is the one everybody knows; change it");
+  }
+}
+
+function check(file: string): ExitCode {
+  const errors = checkFile(file);
+  for (const err of errors) process.stderr.write(`${err.message}\n`);
+  if (errors.length > 0) return EXIT_CODE.configUnusable;
+  print(`${file} is valid`);
+  return EXIT_CODE.stopped;
+}
+
+async function resetAdmin(
+  command: Extract<Command, { command: "reset-admin" }>,
+): Promise<ExitCode> {
+  try {
+    const loaded = loadConfig({ ...command, env: process.env });
+    const log = rootLog("warn");
+    const configStore = openConfigStore(loaded, { log, ...secretHashing });
+    print(await resetAdminPassword({ log, configStore, dataDir: command.dataDir }));
+    await configStore.stop();
+    return EXIT_CODE.stopped;
+  } catch (err) {
+    return complain(err);
+  }
+}
+
+/** Says what is wrong: one line per configuration fault, to the log once there is one. */
+function complain(err: unknown, log?: Log): ExitCode {
+  const errors = isGatewayError(err) ? configErrors(err) : [err];
+  for (const each of errors) {
+    if (log === undefined) process.stderr.write(`tidegate: ${reasonOf(each)}\n`);
+    else if (isGatewayError(each)) log.fatal({ code: each.code }, each.message);
+    else log.fatal({ err: each }, "start failed");
+  }
+  return isGatewayError(err) ? EXIT_CODE.configUnusable : EXIT_CODE.internalError;
+}
+
+function rootLog(level: Parameters<typeof createLog>[0]["level"]): Log {
+  return createLog({ level, syslogPrefix: process.env["JOURNAL_STREAM"] !== undefined });
+}
+
+function version(): string {
+  const file = new URL("../package.json", import.meta.url);
+  const manifest: { version: string } = JSON.parse(readFileSync(file, "utf8"));
+  return manifest.version;
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
