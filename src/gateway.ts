@@ -3,7 +3,8 @@ import { type Api, createApi } from "./api/index.ts";
 import { createAuth } from "./auth/index.ts";
 import { type Bridge, bridgeFaults, createBridge, findLoop } from "./bridge/index.ts";
 import { createBroker } from "./broker/index.ts";
-import type { ConfigStore } from "./config/index.ts";
+import type { Config, ConfigStore } from "./config/index.ts";
+import { GatewayError } from "./errors/index.ts";
 import { createHealth } from "./health/index.ts";
 import { createListeners, type Listeners } from "./listeners/index.ts";
 import type { Log } from "./log/index.ts";
@@ -52,11 +53,15 @@ interface Part {
   stop(): Promise<void>;
 }
 
-/** Builds a gateway; nothing happens before `start`. */
+/**
+ * Builds a gateway; nothing happens before `start`.
+ * @throws GatewayError CONFIG_CHECK_FAILED for bridges and access rules that could never work
+ */
 export function createGateway(deps: GatewayDeps): Gateway {
   const { log, clock, configStore } = deps;
   const config = configStore.running;
   let isReady = false;
+  checkBridges(config.bridges);
 
   const store = createStore({ log, clock }, { path: join(deps.dataDir, "store") });
   const auth = createAuth({ log, clock }, { auth: config.auth, acl: config.acl });
@@ -123,7 +128,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     store,
     auth,
     broker,
-    ...bridges.values(),
+    together([...bridges.values()]),
     telemetry,
     api,
     listeners,
@@ -172,6 +177,39 @@ export function createGateway(deps: GatewayDeps): Gateway {
       }
     },
   };
+}
+
+/** Parts that do not depend on each other, started and stopped at once. */
+function together(parts: readonly Part[]): Part {
+  return {
+    async start(signal) {
+      await Promise.all(parts.map((part) => part.start(signal)));
+    },
+    async stop() {
+      await Promise.all(parts.map((part) => part.stop()));
+    },
+  };
+}
+
+/** What the schema cannot see of an operator's file; changes by the API are checked before they are written. */
+function checkBridges(bridges: Config["bridges"]): void {
+  for (const [name, bridge] of Object.entries(bridges)) {
+    const key = `bridges.${name}`;
+    const fault = bridgeFaults(bridge, key)[0];
+    if (fault !== undefined) {
+      const reason = `expected ${fault.expected}`;
+      throw new GatewayError("CONFIG_CHECK_FAILED", { key: fault.key, value: fault.value, reason });
+    }
+    const loop = findLoop(bridge);
+    if (loop !== null) {
+      const reason = `its messages would come back through the subscription ${loop.subscription}`;
+      throw new GatewayError("CONFIG_CHECK_FAILED", {
+        key: `${key}.forwards`,
+        value: loop.forward,
+        reason,
+      });
+    }
+  }
 }
 
 function setEnabled(bridge: Bridge | undefined, isOn: boolean): boolean {

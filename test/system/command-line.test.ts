@@ -63,6 +63,25 @@ describe("tidegate", () => {
     expect(stdout + stderr).toMatch(/http\.port: -1/);
   });
 
+  it("run with a bridge that would loop says which rules and ends with 78", () => {
+    const config = `${TEST_CONFIG}
+bridges:
+  up:
+    server: mqtt://127.0.0.1
+    forwards: [{local_topic: "a/#"}]
+    subscription: [{remote_topic: "a/b"}]
+`;
+    const { status, stdout } = tidegate([
+      "run",
+      "--data",
+      tempDir(),
+      "--config",
+      configFile(config),
+    ]);
+    expect(status).toBe(78);
+    expect(stdout).toMatch(/bridges\.up\.forwards: a\/# .* subscription a\/b/);
+  });
+
   it("run twice on one data directory ends the second with a clear reason", async () => {
     const first = await startGateway();
     const second = startChild(process.execPath, [
