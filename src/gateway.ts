@@ -63,16 +63,18 @@ export function createGateway(deps: GatewayDeps): Gateway {
   let isReady = false;
   checkBridges(config.bridges);
 
-  const store = createStore({ log, clock }, { path: join(deps.dataDir, "store") });
+  const store = createStore(
+    { log, clock },
+    { path: join(deps.dataDir, "store"), store: config.store },
+  );
   const auth = createAuth({ log, clock }, { auth: config.auth, acl: config.acl });
   const broker = createBroker(
     {
       log,
       clock,
-      persistence: store.persistence,
+      store,
       authenticator: auth,
       authorizer: auth,
-      onFatal: deps.onFatal,
     },
     { mqtt: config.mqtt, msqLen: config.msq_len, concurrency: config.nanomq.parallel },
   );

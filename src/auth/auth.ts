@@ -79,6 +79,8 @@ export interface Auth {
   verifyPassword(clear: string, stored: string): Promise<boolean>;
   /** Whether anonymous clients are accepted from now on; connected ones stay. */
   setAllowAnonymous(value: boolean): void;
+  /** Changes with the access rules, so that the broker may remember answers in between. */
+  revision(): number;
   /** What the broker does to a client whose PUBLISH is denied. */
   readonly denyAction: "ignore" | "disconnect";
   /**
@@ -144,6 +146,8 @@ export function createAuth(deps: AuthDeps, cfg: AuthConfig): Auth {
   }
 
   return {
+    // The rules are compiled once; a change of them is applied by a restart.
+    revision: () => 0,
     verifyPassword: async (clear, stored) =>
       (await slots.run(() => verifyPassword(clear, stored))) ?? false,
     async start() {

@@ -9,9 +9,13 @@ import { sessionBehaviour } from "./session-behaviour.testing.ts";
 export type WithRig = (options: RigOptions, body: (rig: Rig) => Promise<void>) => Promise<void>;
 
 /** What every broker of the gateway does, seen through sockets and its public face alone. */
-export function brokerBehaviour(name: string, create: CreateBroker): void {
+export function brokerBehaviour(
+  name: string,
+  create: CreateBroker,
+  store: NonNullable<RigOptions["store"]>,
+): void {
   const withRig: WithRig = async (options, body) => {
-    const rig = await Rig.start(create, options);
+    const rig = await Rig.start(create, { store, ...options });
     try {
       await body(rig);
     } finally {

@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { Config } from "../config/index.ts";
-import { GatewayError, reasonOf } from "../errors/index.ts";
+import { GatewayError } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
 import type {
   Bus,
@@ -12,43 +12,47 @@ import type {
   TopicFilter,
 } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
-import type { WireSubscription } from "./engine.ts";
-import { GatewayBroker, type LiveLimits } from "./gateway-broker.ts";
-import { END } from "./link.ts";
-import { levelsOf } from "./packet-rules.ts";
-import type { BrokerPersistence, StoredMessage } from "./persistence.ts";
+import { REASON } from "./codec/index.ts";
+import type { EngineStore } from "./engine-store.ts";
+import { GatewayBroker } from "./gateway-broker.ts";
+import { FIXED_LIMITS, type FixedLimits, type Limits } from "./limits.ts";
 import type { Authenticator, Authorizer } from "./ports.ts";
-import { clientInfo, type Session, subscriptionInfos } from "./sessions.ts";
+import type { Session } from "./session.ts";
+import { clientInfo } from "./views.ts";
 
 export interface BrokerDeps {
   readonly log: Log;
   readonly clock: Clock;
-  readonly persistence: BrokerPersistence;
+  /** Must have been started. */
+  readonly store: EngineStore;
   readonly authenticator: Authenticator;
   readonly authorizer: Authorizer;
-  /**
-   * The store failed in a way the broker cannot answer to a client: what it acknowledges from now
-   * on may not last. Called for each such failure; whoever runs the process decides.
-   */
-  onFatal(err: Error): void;
+  /** aedes's own persistence, for extensions that use it beside the engine. */
+  readonly persistence?: object;
+  /** The engine answers every failure of the store to the clients it concerns; kept for the composition root. */
+  onFatal?(err: Error): void;
 }
 
 export interface BrokerConfig {
   readonly mqtt: Config["mqtt"];
   /** Messages queued for one session; the oldest are dropped and counted. */
   readonly msqLen: number;
-  /** Messages routed at once. */
+  /** Kept for NanoMQ's tools: the engine routes one message at a time and waits for none. */
   readonly concurrency: number;
+  /** Bounds that have no configuration key; their defaults where left out. */
+  readonly bounds?: Partial<FixedLimits>;
 }
 
-/** The MQTT broker (3.1 and 3.1.1), as the other parts see it. */
+/** The MQTT broker (3.1, 3.1.1 and 5.0), as the other parts see it. */
 export interface Broker extends Bus {
+  /** The class behind this face, with aedes's hooks and events. */
+  readonly aedes: GatewayBroker;
   /**
-   * Reads the stored sessions, publishes the wills of clients that a crash cut off, and accepts
-   * connections. The persistence must have been started.
+   * Reads the stored sessions and retained messages, and accepts connections. The wills of clients
+   * that a crash cut off are published, after their delay.
    */
   start(signal?: AbortSignal): Promise<void>;
-  /** Closes all clients, their wills published, and waits at most 5 s for messages under way. */
+  /** Closes all clients (0x8B), their wills published, and waits at most 5 s for the store. */
   stop(): Promise<void>;
   /** Serves a connection; before `start` and after `stop` it is closed. */
   handle(stream: Duplex, peer: Peer): void;
@@ -59,21 +63,20 @@ export interface Broker extends Bus {
   subscriptions(): Iterable<SubscriptionInfo>;
   /**
    * Subscribes a client, or a session left behind, as its own SUBSCRIBE would: stored where the
-   * session is, retained messages delivered (queued, if QoS ≥ 1, for a session left behind). All or
-   * nothing.
-   * @throws GatewayError CLIENT_NOT_FOUND, SUBSCRIPTION_DENIED
+   * session is, retained messages delivered. All or nothing.
+   * @throws GatewayError CLIENT_NOT_FOUND, SUBSCRIPTION_DENIED, STORE_WRITE_FAILED
    */
   subscribeClient(
     clientId: string,
     wanted: readonly { readonly filter: TopicFilter; readonly qos: QoS }[],
   ): Promise<void>;
-  /** @throws GatewayError CLIENT_NOT_FOUND */
+  /** @throws GatewayError CLIENT_NOT_FOUND, STORE_WRITE_FAILED */
   unsubscribeClient(clientId: string, filters: readonly TopicFilter[]): Promise<void>;
-  /** Closes the client's connection; its will is published. False when it is not connected. */
+  /** Closes the client's connection (0x98); its will is published. False when it is not connected. */
   disconnect(clientId: string): boolean;
   counters(): MessageCounters;
   retainedCount(): number;
-  /** Applies limits while running; the Keep Alive multiplier counts for new connections. */
+  /** Applies limits while running; packet sizes and the Keep Alive multiplier count for new connections. */
   reconfigure(live: {
     readonly msqLen?: number;
     readonly maxPacketSizeBytes?: number;
@@ -85,46 +88,24 @@ export interface Broker extends Bus {
 const STOP_DEADLINE_MS = 5000;
 
 /**
- * The broker on aedes 1.2.0. Client status goes to `$SYS/brokers/client_status/<clientid>` (status
- * `online` or `offline`), `$SYS/brokers/connected` and `$SYS/brokers/disconnected`: QoS 0, not
- * retained, JSON with `username` (empty without one), `ts` (ms), `client_id`, `IPv4` (the peer's
- * address), `reason_code` of an end, and `proto_name`, `proto_ver`, `keepalive` (s), `clean_start`
- * (0 or 1), `return_code` of a CONNACK; codes are hexadecimal text. In the topic the characters
- * `/ + # %` and control characters of a client id are percent-encoded, and an id too long for a
- * topic is `sha256-` and its digest. Clients cannot publish to `$SYS/…`.
+ * The broker: our protocol engine inside aedes 1.2.0's class. Client status goes to
+ * `$SYS/brokers/client_status/<clientid>` (status `online` or `offline`), `$SYS/brokers/connected`
+ * and `$SYS/brokers/disconnected`: QoS 0, not retained, JSON with `username` (empty without one),
+ * `ts` (ms), `client_id`, `IPv4` (the peer's address), `reason_code` of an end, and `proto_name`,
+ * `proto_ver`, `keepalive` (s), `clean_start` (0 or 1), `return_code` of a CONNACK; codes are
+ * hexadecimal text. In the topic the characters `/ + # %` and control characters of a client id are
+ * percent-encoded, and an id too long for a topic is `sha256-` and its digest. Clients cannot
+ * publish to `$SYS/…`.
  */
 export function createBroker(deps: BrokerDeps, cfg: BrokerConfig): Broker {
-  const { clock, persistence, authenticator, authorizer } = deps;
+  const { clock } = deps;
   const log = deps.log.child({ part: "broker" });
-  const live: LiveLimits = {
-    maxPacketSizeBytes: cfg.mqtt.max_packet_size_bytes,
-    clientMaxPacketSizeBytes: cfg.mqtt.client_max_packet_size_bytes,
-    keepaliveMultiplier: cfg.mqtt.keepalive_multiplier,
-  };
-  const engine = new GatewayBroker({
-    log,
-    clock,
-    persistence,
-    authenticator,
-    authorizer,
-    live,
-    limits: cfg.mqtt,
-    concurrency: cfg.concurrency,
-  });
-  const { sessions } = engine.connections;
+  const limits = limitsOf(cfg);
+  const aedes = new GatewayBroker({ ...deps, log, limits });
+  const { engine } = aedes;
+  const { sessions } = engine.lifecycle;
   let isServing = false;
-  let isBroken = false;
   let stopping: Promise<void> | null = null;
-
-  engine.on("error", (err: unknown) => {
-    isBroken = true;
-    log.error({ err: reasonOf(err) }, "the store failed");
-    deps.onFatal(err instanceof Error ? err : new Error(String(err)));
-  });
-
-  function limitQueues(msqLen: number): void {
-    persistence.limitQueues(msqLen, () => engine.counters.dropped("queue_full"));
-  }
 
   function sessionOf(clientId: string): Session {
     const session = sessions.get(clientId);
@@ -132,49 +113,35 @@ export function createBroker(deps: BrokerDeps, cfg: BrokerConfig): Broker {
     return session;
   }
 
-  async function close(): Promise<void> {
-    const wasServing = isServing;
-    isServing = false;
-    if (!wasServing) return;
-    const { promise: deadline, resolve: expire } = Promise.withResolvers<void>();
-    // A message the store failed on stays under way for ever.
-    const timer = clock.after(isBroken ? 0 : STOP_DEADLINE_MS, expire);
-    await Promise.race([engine.endAll(), deadline]);
-    timer.cancel();
-    const { promise: closed, resolve } = Promise.withResolvers<void>();
-    engine.close(resolve);
-    await closed;
+  function committed(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      engine.committer.after(true, (failed) => {
+        if (!failed) resolve();
+        else reject(new GatewayError("STORE_WRITE_FAILED", { reason: "the commit failed" }));
+      });
+    });
   }
 
-  /** Queues the retained messages a SUBSCRIBE of an offline session would have brought. */
-  async function queueRetained(clientId: string, filter: TopicFilter, qos: QoS): Promise<void> {
-    const retained: AsyncIterable<StoredMessage> = persistence.createRetainedStreamCombi([filter]);
-    for await (const packet of retained) {
-      if (qos === 0 || packet.qos === 0) continue;
-      engine.counter += 1;
-      const message = {
-        ...packet,
-        retain: true,
-        brokerId: engine.id,
-        brokerCounter: engine.counter,
-      };
-      await persistence.outgoingEnqueue({ clientId, qos }, message);
-    }
+  async function close(): Promise<void> {
+    if (!isServing) return;
+    isServing = false;
+    const { promise: deadline, resolve: expire } = Promise.withResolvers<void>();
+    const timer = clock.after(STOP_DEADLINE_MS, expire);
+    const { promise: closed, resolve } = Promise.withResolvers<void>();
+    aedes.close(resolve);
+    await Promise.race([closed, deadline]);
+    timer.cancel();
   }
 
   return {
+    aedes,
+
     async start(signal) {
       signal?.throwIfAborted();
-      for (const record of persistence.sessions()) {
-        sessions.restore(record, await persistence.subscriptionsByClient({ id: record.clientId }));
-      }
-      limitQueues(cfg.msqLen);
-      await engine.listen();
+      await aedes.listen();
       isServing = true;
-      await engine.publishWillsLeftBehind();
       if (signal?.aborted === true) {
-        stopping ??= close();
-        await stopping;
+        await this.stop();
         signal.throwIfAborted();
       }
     },
@@ -191,79 +158,88 @@ export function createBroker(deps: BrokerDeps, cfg: BrokerConfig): Broker {
 
     async publish(message) {
       const max = cfg.mqtt.max_topic_levels;
-      if (levelsOf(message.topic) > max) {
+      if (message.topic.split("/").length > max) {
         const reason = `it has more than ${max} levels`;
         throw new GatewayError("MQTT_TOPIC_INVALID", { value: message.topic, reason });
       }
-      await engine.publishMessage(message);
+      if (message.origin.kind !== "system") engine.counters.received++;
+      await engine.pipeline.publish(message);
     },
 
-    subscribe: (filter, handler) => engine.inProcess.add(filter, handler),
+    subscribe: (filter, handler) => engine.addHandler(filter, handler),
 
     *clients() {
-      for (const session of sessions.all()) yield clientInfo(session);
+      for (const session of sessions.values()) yield clientInfo(session, engine);
     },
 
     client(clientId) {
       const session = sessions.get(clientId);
-      return session && clientInfo(session);
+      return session && clientInfo(session, engine);
     },
 
     *subscriptions() {
-      for (const session of sessions.all()) yield* subscriptionInfos(session);
+      for (const { clientId, subscriptions } of sessions.values()) {
+        for (const { filter, qos } of subscriptions.values()) yield { clientId, filter, qos };
+      }
     },
 
     async subscribeClient(clientId, wanted) {
       const session = sessionOf(clientId);
-      const { username, peerAddress: address } = session.details;
       for (const { filter } of wanted) {
-        const reason = engine.access.refusal({ clientId, username, address }, session, filter);
-        if (reason !== null) {
+        const code = engine.subscribing.refusalFor(session, filter);
+        if (code !== null) {
+          const reason = REFUSALS.get(code) ?? "it is refused";
           throw new GatewayError("SUBSCRIPTION_DENIED", { clientId, filter, reason });
         }
       }
-      const subscriptions: WireSubscription[] = wanted.map(({ filter, qos }) => ({
-        topic: filter,
-        qos,
-      }));
-      if (session.link !== null) {
-        const { promise, resolve, reject } = Promise.withResolvers<void>();
-        session.link.engine.subscribe(subscriptions, (err) => (err ? reject(err) : resolve()));
-        await promise;
-        return;
-      }
-      await persistence.addSubscriptions({ id: clientId }, subscriptions);
       for (const { filter, qos } of wanted) {
-        session.filters.set(filter, qos);
-        await queueRetained(clientId, filter, qos);
+        engine.subscribing.subscribeOther(session, filter, qos);
       }
+      if (session.store !== null) await committed();
     },
 
     async unsubscribeClient(clientId, filters) {
       const session = sessionOf(clientId);
-      if (session.isPersistent) {
-        await persistence.removeSubscriptions({ id: clientId }, filters);
-      }
-      for (const filter of filters) session.filters.delete(filter);
-      if (session.link === null) return;
-      const { promise, resolve, reject } = Promise.withResolvers<void>();
-      session.link.engine.unsubscribe([...filters], (err) => (err ? reject(err) : resolve()));
-      await promise;
+      for (const filter of filters) engine.lifecycle.unsubscribe(session, filter);
+      if (session.store !== null) await committed();
     },
 
     disconnect(clientId) {
-      const link = sessions.get(clientId)?.link ?? null;
-      if (link === null) return false;
-      void engine.end(link, END.administrative);
-      return true;
+      const connection = engine.connectionOf(sessions.get(clientId));
+      connection?.end(REASON.administrativeAction, "disconnected by an administrator");
+      return connection !== null;
     },
 
     counters: () => engine.counters.snapshot(),
-    retainedCount: () => persistence.retainedCount(),
+    retainedCount: () => engine.retained.size,
 
-    reconfigure({ msqLen, ...limits }) {
-      if (msqLen !== undefined) limitQueues(msqLen);
-      Object.assign(live, limits);
+    reconfigure(live) {
+      limits.maxQueuedMessages = live.msqLen ?? limits.maxQueuedMessages;
+      limits.maxPacketBytes = live.maxPacketSizeBytes ?? limits.maxPacketBytes;
+      limits.clientMaxPacketBytes = live.clientMaxPacketSizeBytes ?? limits.clientMaxPacketBytes;
+      limits.keepAlivePermille = live.keepaliveMultiplier ?? limits.keepAlivePermille;
     },
+  };
+}
+
+const REFUSALS: ReadonlyMap<number, string> = new Map([
+  [REASON.topicFilterInvalid, "it has too many levels"],
+  [REASON.quotaExceeded, "the client has too many subscriptions already"],
+  [REASON.notAuthorized, "the access rules deny it"],
+]);
+
+function limitsOf({ mqtt, msqLen, bounds }: BrokerConfig): Limits {
+  return {
+    ...FIXED_LIMITS,
+    ...bounds,
+    maxQueuedMessages: msqLen,
+    maxPacketBytes: mqtt.max_packet_size_bytes,
+    clientMaxPacketBytes: mqtt.client_max_packet_size_bytes,
+    maxTopicLevels: mqtt.max_topic_levels,
+    maxFiltersPerSubscribe: mqtt.max_filters_per_subscribe,
+    maxSubscriptions: mqtt.max_subscriptions_per_client,
+    maxAwaitingRelease: mqtt.max_awaiting_rel,
+    keepAlivePermille: mqtt.keepalive_multiplier,
+    connectTimeoutMs: mqtt.connect_timeout_s * 1000,
   };
 }

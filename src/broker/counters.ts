@@ -1,9 +1,9 @@
 import type { DropReason, MessageCounters } from "../mqtt/index.ts";
 
-/** Counts messages since the process started; the gateway's own `$SYS` traffic never gets here. */
+/** Running totals since the process started. */
 export class Counters {
-  #received = 0;
-  #sent = 0;
+  received = 0;
+  sent = 0;
   readonly #dropped: Record<DropReason, number> = {
     no_subscriber: 0,
     queue_full: 0,
@@ -12,19 +12,11 @@ export class Counters {
     rejected: 0,
   };
 
-  received(): void {
-    this.#received += 1;
-  }
-
-  sent(): void {
-    this.#sent += 1;
-  }
-
-  dropped(reason: DropReason): void {
-    this.#dropped[reason] += 1;
+  drop(reason: DropReason): void {
+    this.#dropped[reason]++;
   }
 
   snapshot(): MessageCounters {
-    return { received: this.#received, sent: this.#sent, dropped: { ...this.#dropped } };
+    return { received: this.received, sent: this.sent, dropped: { ...this.#dropped } };
   }
 }

@@ -1,136 +1,300 @@
-import type { EventEmitter } from "node:events";
 import type { Duplex } from "node:stream";
-import { Aedes } from "aedes";
+import { reasonOf } from "../errors/index.ts";
+import type { Log } from "../log/index.ts";
+import type { Peer, StoredMessage, TopicFilter } from "../mqtt/index.ts";
+import type { Clock, Timer } from "../time/index.ts";
+import { Access } from "./access.ts";
+import { type PacketFault, REASON, type ReasonCode } from "./codec/index.ts";
+import { Committer } from "./committer.ts";
+import { Connection } from "./connection.ts";
+import { Counters } from "./counters.ts";
+import { Deadlines } from "./deadlines.ts";
+import type { EngineStore } from "./engine-store.ts";
+import type { LocalHandler } from "./handler.ts";
+import { Handshake } from "./handshake.ts";
+import type { Hooks } from "./hooks.ts";
+import { Lifecycle } from "./lifecycle.ts";
+import type { Limits } from "./limits.ts";
+import { type OutboxContext, READ_RETRY_MS } from "./outbox.ts";
+import { Outgoing } from "./outgoing.ts";
+import { Pipeline } from "./pipeline.ts";
+import type { Authenticator, Authorizer } from "./ports.ts";
+import { Publication } from "./publication.ts";
+import { Publishing } from "./publishing.ts";
+import { RetainedIndex } from "./retained.ts";
+import { RetainedDelivery } from "./retained-delivery.ts";
+import { Router } from "./router.ts";
+import { Session } from "./session.ts";
+import { Subscribing } from "./subscribing.ts";
+import { closeEvents, connackEvents } from "./sys.ts";
+import { TroubleLog } from "./trouble-log.ts";
+import { Flusher } from "./writer.ts";
 
-/** CONNECT as aedes's decoder (mqtt-packet 9) hands it over. */
-export interface ConnectPacket {
-  readonly cmd: "connect";
-  readonly protocolId: string;
-  readonly protocolVersion: number;
-  readonly clean: boolean;
-  readonly keepalive: number;
-  clientId: string;
-  readonly username?: string;
-  readonly password?: Buffer;
-  readonly will?: {
-    readonly topic: string;
-    readonly payload: Buffer;
-    readonly qos: number;
-    readonly retain: boolean;
-  };
+/** What the engine is built from. */
+export interface EngineParts {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly store: EngineStore;
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
+  readonly limits: Limits;
+  readonly hooks: Hooks;
 }
 
-/** One filter of a SUBSCRIBE. */
-export interface WireSubscription {
-  readonly topic: string;
-  readonly qos: 0 | 1 | 2;
-}
+const TICK_MS = 100;
+/** A closed connection gets this many ticks to take its last bytes. */
+const LINGER_TICKS = 15;
+/** Clients ended in one turn of the loop at the stop. */
+const STOP_SLICE = 200;
 
-/** The decoded packets whose content is checked before aedes acts on it. */
-export type WirePacket =
-  | ConnectPacket
-  | {
-      readonly cmd: "publish";
-      readonly topic: string;
-      readonly qos: number;
-      readonly messageId?: number;
+/** The parts of the protocol engine, joined, and what concerns all connections. */
+export class Engine {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly store: EngineStore;
+  readonly limits: Limits;
+  readonly hooks: Hooks;
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
+  readonly access: Access;
+  readonly counters = new Counters();
+  readonly flusher = new Flusher();
+  readonly router = new Router<Session, LocalHandler>();
+  readonly committer: Committer;
+  readonly deadlines: Deadlines;
+  readonly retained: RetainedIndex;
+  readonly retainedDelivery: RetainedDelivery;
+  readonly sessionContext: OutboxContext;
+  readonly lifecycle: Lifecycle;
+  readonly pipeline: Pipeline;
+  readonly handshake: Handshake;
+  readonly publishing: Publishing;
+  readonly subscribing: Subscribing;
+  readonly trouble: TroubleLog;
+  readonly tickMs = TICK_MS;
+  /** Counts the sweeps: the time base of everything that need not be exact. */
+  tick = 0;
+  isStopping = false;
+  readonly connections = new Set<Connection>();
+  /** Streams on their way out, with the tick at which they are cut off. */
+  readonly #leaving = new Map<Duplex, number>();
+  #timer: Timer | null = null;
+
+  constructor(parts: EngineParts) {
+    const { log, clock, store, limits, hooks } = parts;
+    this.log = log;
+    this.clock = clock;
+    this.store = store;
+    this.limits = limits;
+    this.hooks = hooks;
+    this.authenticator = parts.authenticator;
+    this.authorizer = parts.authorizer;
+    this.access = new Access(parts.authorizer, log);
+    this.trouble = new TroubleLog(log, clock);
+    this.committer = new Committer(store);
+    this.deadlines = new Deadlines(() => store.nowMs());
+    this.retained = new RetainedIndex(store, this.deadlines);
+    const outgoing = new Outgoing();
+    const queueOutgoing = new Outgoing();
+    const { counters, committer, router, retained } = this;
+    this.retainedDelivery = new RetainedDelivery({
+      index: retained,
+      store,
+      outgoing,
+      mayDeliver: (session, message) => this.#mayDeliver(session, message),
+      onReadFailed: (err) => log.error({ err: reasonOf(err) }, "a retained message is unreadable"),
+    });
+    this.sessionContext = {
+      store,
+      committer,
+      outgoing,
+      queueOutgoing,
+      queuePublication: new Publication(),
+      counters,
+      limits,
+      onRoom: (outbox) => {
+        if (outbox instanceof Session) this.retainedDelivery.onRoom(outbox);
+      },
+      onReadFailed: (session, err) => {
+        const { clientId } = session;
+        log.error({ clientId, err: reasonOf(err) }, "a queue cannot be read, trying again");
+        clock.after(READ_RETRY_MS, () => session.pump());
+      },
+    };
+    const forwardFilter = () => hooks.authorizeForward;
+    this.pipeline = new Pipeline({
+      log,
+      store,
+      committer,
+      outgoing,
+      counters,
+      router,
+      retained,
+      forwardFilter,
+    });
+    this.lifecycle = new Lifecycle(this);
+    this.handshake = new Handshake(this);
+    this.publishing = new Publishing(this);
+    this.subscribing = new Subscribing(this);
+  }
+
+  /** Reads what the store has, then keeps time. */
+  async start(): Promise<void> {
+    this.committer.start();
+    for await (const batch of this.store.sessions()) {
+      for (const loaded of batch) this.lifecycle.load(loaded);
     }
-  | {
-      readonly cmd: "subscribe";
-      readonly messageId: number;
-      readonly subscriptions: readonly WireSubscription[];
+    for await (const batch of this.store.retained()) {
+      for (const loaded of batch) this.retained.load(loaded);
     }
-  | {
-      readonly cmd: "unsubscribe";
-      readonly messageId: number;
-      readonly unsubscriptions: readonly string[];
+    this.lifecycle.settleLoaded();
+    this.deadlines.start(this.clock);
+    this.#timer = this.clock.every(TICK_MS, () => this.#sweep());
+  }
+
+  /** Ends all connections, wills published, and waits for the last commit. */
+  async stop(): Promise<void> {
+    this.isStopping = true;
+    let count = 0;
+    for (const connection of [...this.connections]) {
+      connection.end(REASON.serverShuttingDown, "server is shutting down");
+      if (++count % STOP_SLICE === 0) await new Promise((resolve) => setImmediate(resolve));
     }
-  | { readonly cmd: "puback" | "pubrec" | "pubrel" | "pubcomp"; readonly messageId: number }
-  | { readonly cmd: "pingreq" | "disconnect" }
-  | { readonly cmd: "auth" | "connack" | "suback" | "unsuback" | "pingresp" };
+    this.deadlines.stop();
+    await new Promise<void>((resolve) => this.committer.after(true, () => resolve()));
+    this.committer.stop();
+    this.#timer?.cancel();
+    this.#timer = null;
+    for (const stream of this.#leaving.keys()) stream.destroy();
+    this.#leaving.clear();
+  }
 
-/** A message inside aedes: a PUBLISH, a will, or one of its own. */
-export interface EnginePacket {
-  readonly cmd?: "publish";
-  readonly topic: string;
-  readonly payload: Buffer | string;
-  readonly qos?: 0 | 1 | 2;
-  readonly retain?: boolean;
-  readonly clientId?: string;
-  /** The publisher's user name, in a will that comes from the store. */
-  readonly username?: string | null;
+  accept(stream: Duplex, peer: Peer): Connection {
+    const connection = new Connection(this, stream, peer);
+    this.connections.add(connection);
+    return connection;
+  }
+
+  /** The connection a session is attached to. */
+  connectionOf(session: Session | undefined): Connection | null {
+    return session?.link instanceof Connection ? session.link : null;
+  }
+
+  /** CONNACK is on its way. */
+  onReady(connection: Connection): void {
+    const { hooks } = this;
+    if (hooks.listens("client")) hooks.emit("client", connection);
+    if (hooks.listens("connackSent")) hooks.emit("connackSent", connection, { returnCode: 0 });
+    if (hooks.listens("clientReady")) hooks.emit("clientReady", connection);
+    const { clientId, peer } = connection;
+    this.log.info({ clientId, listener: peer.listener, address: peer.address }, "client connected");
+    for (const event of connackEvents(connection, 0, this.clock.nowMs())) this.announce(event);
+  }
+
+  /** A CONNECT was refused. */
+  onRefused(connection: Connection, code: ReasonCode): void {
+    const { clientId, peer } = connection;
+    this.trouble.report("client refused", { clientId, address: peer.address, code });
+    if (this.hooks.listens("connackSent")) {
+      this.hooks.emit("connackSent", connection, { returnCode: code });
+    }
+    for (const event of connackEvents(connection, code, this.clock.nowMs())) this.announce(event);
+  }
+
+  /** A connection is over. */
+  onClosed(
+    connection: Connection,
+    reason: string,
+    wasReady: boolean,
+    fault: PacketFault | null,
+  ): void {
+    const { stream, session, clientId } = connection;
+    this.connections.delete(connection);
+    this.#letGo(stream);
+    if (fault !== null) {
+      this.trouble.report("client closed", { clientId, reason });
+      const name = clientId === "" ? "connectionError" : "clientError";
+      if (this.hooks.listens(name)) this.hooks.emit(name, connection, fault);
+    }
+    if (session?.link === connection) this.lifecycle.detach(session, wasReady);
+    if (!wasReady) return;
+    this.log.info({ clientId, reason }, "client disconnected");
+    if (this.hooks.listens("clientDisconnect")) this.hooks.emit("clientDisconnect", connection);
+    for (const event of closeEvents(connection, this.clock.nowMs())) this.announce(event);
+  }
+
+  /** Publishes one of the gateway's own events, when anybody listens; the counters leave it out. */
+  announce(event: Parameters<Pipeline["publish"]>[0]): void {
+    const plan = this.router.plan(event.topic);
+    if (plan.receivers.length + plan.handlers.length + plan.shares.length === 0) return;
+    this.pipeline.publish(event).catch((err: unknown) => {
+      this.log.warn({ err: reasonOf(err) }, "an event could not be published");
+    });
+  }
+
+  addHandler(filter: TopicFilter, handle: LocalHandler["handle"]): () => void {
+    const handler = { filter, handle };
+    this.router.addHandler(filter, handler);
+    return () => this.router.removeHandler(filter, handler);
+  }
+
+  /**
+   * Rights may have been withdrawn since the message was published, or the filter granted: neither
+   * its publisher's nor its receiver's is taken for granted.
+   */
+  #mayDeliver(session: Session, { topic, origin }: StoredMessage): boolean {
+    const { clientId, username, peerAddress: address } = session;
+    if (!this.access.maySubscribe({ clientId, username, address }, topic)) return false;
+    if (origin.kind !== "client") return true;
+    const who = { clientId: origin.clientId, username: origin.username, address: "" };
+    return this.access.mayPublish(who, topic);
+  }
+
+  #letGo(stream: Duplex): void {
+    if (stream.destroyed) return;
+    this.#leaving.set(stream, this.tick + LINGER_TICKS);
+    stream.once("close", () => this.#leaving.delete(stream));
+    stream.once("end", () => stream.destroy());
+    stream.resume();
+    if (stream.readableEnded) stream.once("finish", () => stream.destroy());
+    stream.end();
+  }
+
+  #sweep(): void {
+    this.tick++;
+    for (const [stream, due] of this.#leaving) if (this.tick >= due) stream.destroy();
+    const connectTicks = Math.ceil(this.limits.connectTimeoutMs / TICK_MS);
+    for (const connection of this.connections) this.#check(connection, connectTicks);
+  }
+
+  #check(connection: Connection, connectTicks: number): void {
+    const silent = this.tick - connection.lastTick;
+    if (connection.state !== "ready") {
+      if (silent > connectTicks) connection.close("no CONNECT in time");
+      return;
+    }
+    // [MQTT-3.1.2-22]; a client we do not read cannot be called silent.
+    if (
+      connection.keepAliveTicks > 0 &&
+      silent > connection.keepAliveTicks &&
+      !connection.isPaused
+    ) {
+      if (this.hooks.listens("keepaliveTimeout")) this.hooks.emit("keepaliveTimeout", connection);
+      connection.fail(REASON.keepAliveTimeout, "keep alive timeout");
+      return;
+    }
+    this.#checkReading(connection);
+  }
+
+  /** A reader that takes nothing is cut off, so that what is meant for it can wait in its session. */
+  #checkReading(connection: Connection): void {
+    const { writer } = connection;
+    if (!writer.isBlocked || writer.tookSome()) {
+      connection.stalledTicks = 0;
+      return;
+    }
+    connection.stalledTicks++;
+    if (connection.stalledTicks * TICK_MS < this.limits.stalledReaderMs) return;
+    connection.end(REASON.quotaExceeded, "the client does not read");
+  }
 }
-
-/** aedes's decoder: `parse` takes what was read, `packet` fires for each complete packet. */
-export interface EngineParser {
-  parse(chunk: Buffer): number;
-  listeners(event: "packet"): ((this: EngineParser, packet: WirePacket) => void)[];
-  removeAllListeners(event: "packet"): void;
-  on(event: "packet", listener: (packet: WirePacket) => void): void;
-}
-
-/** A connection inside aedes. */
-export interface EngineClient extends EventEmitter {
-  /** Null until a CONNECT was accepted for decoding. */
-  readonly id: string;
-  readonly clean: boolean;
-  readonly closed: boolean;
-  readonly conn: Duplex;
-  readonly will: object | null;
-  /** True once a DISCONNECT arrived. */
-  readonly _disconnected: boolean;
-  readonly _parser: EngineParser;
-  _keepaliveTimer: NodeJS.Timeout | null;
-  _keepaliveInterval: number;
-  subscribe(subscriptions: WireSubscription[], done: Done): void;
-  unsubscribe(filters: string[], done: Done): void;
-  close(done?: () => void): void;
-}
-
-export type Done = (err?: Error | null) => void;
-
-export interface EngineOptions {
-  readonly concurrency: number;
-  readonly connectTimeout: number;
-  readonly drainTimeout: number;
-  readonly queueLimit: number;
-  readonly maxClientsIdLength: number;
-  readonly maxInflightInbound: number;
-  readonly maxTopicLevels: number;
-}
-
-/** aedes 1.2.0 as this folder uses it; its own typings leave half of it out. */
-export interface Engine extends EventEmitter {
-  readonly id: string;
-  readonly opts: { persistence?: object };
-  /** Connected clients; without a prototype, since the keys are client ids. */
-  readonly clients: Readonly<Record<string, EngineClient | undefined>>;
-  readonly mq: { readonly _matcher: { match(topic: string): readonly unknown[] } };
-  connectedClients: number;
-  /** Number of the last message, unique with `id`. */
-  counter: number;
-  handle: (stream: Duplex) => EngineClient;
-  authenticate: (
-    client: EngineClient,
-    username: string | undefined,
-    password: Buffer | undefined,
-    done: (err: (Error & { returnCode?: number }) | null, isAccepted: boolean) => void,
-  ) => void;
-  authorizePublish: (client: EngineClient | null, packet: EnginePacket, done: Done) => void;
-  authorizeSubscribe: (
-    client: EngineClient,
-    subscription: WireSubscription,
-    done: (err: Error | null, granted: WireSubscription | null) => void,
-  ) => void;
-  authorizeForward: (client: EngineClient, packet: EnginePacket) => EnginePacket | null;
-  listen(): Promise<void>;
-  publish(packet: EnginePacket, client: EngineClient | null | Done, done?: Done): void;
-  registerClient(client: EngineClient): void;
-  unregisterClient(client: EngineClient): void;
-  close(done: () => void): void;
-}
-
-type EngineClass = new (options: EngineOptions) => Engine;
-
-/** The edge between aedes's typings and ours. */
-export const Engine: EngineClass = Aedes as unknown as EngineClass;

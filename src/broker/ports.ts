@@ -18,6 +18,11 @@ export interface Authenticator {
 export interface Authorizer {
   /** What happens to a PUBLISH that is denied: dropped and acknowledged, or the client closed. */
   readonly denyAction: "ignore" | "disconnect";
+  /**
+   * Changes whenever an answer may have changed. With it the engine asks once for each client and
+   * topic and remembers the answer until the number changes; without it, for every message.
+   */
+  revision?(): number;
   /** `topic` is the topic of a PUBLISH or will, or the filter of a SUBSCRIBE. Must be quick. */
   authorize(request: {
     clientId: string;

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
 import { type Config, SCHEMA } from "../config/index.ts";
-import { createLog } from "../log/index.ts";
+import { createLog, type Log } from "../log/index.ts";
 import { type Message, type QoS, topic, topicFilter } from "../mqtt/index.ts";
 import { createStore, type Store } from "../store/index.ts";
 import { systemClock } from "../time/index.ts";
@@ -18,6 +18,7 @@ import type {
   BrokerDeps,
   createBroker,
 } from "./index.ts";
+import { type MemoryDisk, MemoryStore, newDisk } from "./memory-store.testing.ts";
 
 /** Builds the broker under test. */
 export type CreateBroker = typeof createBroker;
@@ -26,8 +27,11 @@ type AuthorizeRequest = Parameters<Authorizer["authorize"]>[0];
 type Verdict = Awaited<ReturnType<Authenticator["authenticate"]>>;
 
 export interface RigOptions {
+  /** The store under the broker; memory when left out. */
+  readonly store?: "memory" | "leveldb";
   readonly mqtt?: Partial<Config["mqtt"]>;
   readonly msqLen?: number;
+  readonly bounds?: NonNullable<BrokerConfig["bounds"]>;
   readonly denyAction?: Authorizer["denyAction"];
   readonly authenticate?: Authenticator["authenticate"];
   readonly isAllowed?: (request: AuthorizeRequest) => boolean;
@@ -47,7 +51,8 @@ const DEADLINE_MS = 8000;
 export class Rig {
   readonly #create: CreateBroker;
   readonly #options: RigOptions;
-  readonly #dir: string;
+  readonly #disk: MemoryDisk = newDisk();
+  readonly #dir: string | null;
   readonly #clients: MqttClient[] = [];
   readonly #sockets: Socket[] = [];
   readonly fatal: Error[] = [];
@@ -56,17 +61,19 @@ export class Rig {
   /** What the authorizer says, unless the options decide. */
   isAllowed: (request: AuthorizeRequest) => boolean;
   #server: Server | null = null;
-  #parts: { store: Store; broker: Broker } | null = null;
+  #parts: { store: MemoryStore | Store; broker: Broker } | null = null;
 
-  private constructor(create: CreateBroker, options: RigOptions, dir: string) {
+  private constructor(create: CreateBroker, options: RigOptions, dir: string | null) {
+    this.#dir = dir;
     this.#create = create;
     this.#options = options;
-    this.#dir = dir;
     this.isAllowed = options.isAllowed ?? (() => true);
   }
 
   static async start(create: CreateBroker, options: RigOptions = {}): Promise<Rig> {
-    const rig = new Rig(create, options, await mkdtemp(join(tmpdir(), "tidegate-broker-")));
+    const isOnDisk = options.store === "leveldb";
+    const dir = isOnDisk ? await mkdtemp(join(tmpdir(), "tidegate-broker-")) : null;
+    const rig = new Rig(create, options, dir);
     await rig.#start();
     return rig;
   }
@@ -76,9 +83,15 @@ export class Rig {
     return this.#parts.broker;
   }
 
-  get store(): Store {
+  get store(): MemoryStore | Store {
     assert(this.#parts !== null);
     return this.#parts.store;
+  }
+
+  /** The store of a rig in memory. */
+  get memory(): MemoryStore {
+    assert(this.store instanceof MemoryStore);
+    return this.store;
   }
 
   get tcpPort(): number {
@@ -93,11 +106,19 @@ export class Rig {
     await this.#start();
   }
 
+  /** The process dies: what is not committed is lost, and nobody is told. */
+  async crash(): Promise<void> {
+    this.memory.die();
+    for (const client of this.#clients) client.stream.destroy();
+    await this.#stop();
+    await this.#start();
+  }
+
   async close(): Promise<void> {
     for (const client of this.#clients) client.end(true);
     for (const socket of this.#sockets) socket.destroy();
     await this.#stop();
-    await rm(this.#dir, { recursive: true });
+    if (this.#dir !== null) await rm(this.#dir, { recursive: true });
   }
 
   async connect(options: IClientOptions = {}): Promise<TestClient> {
@@ -150,19 +171,23 @@ export class Rig {
   }
 
   async #start(): Promise<void> {
-    const { mqtt, msqLen = 1000, denyAction = "ignore", authenticate } = this.#options;
+    const { mqtt, msqLen = 1000, bounds = {}, denyAction = "ignore", authenticate } = this.#options;
     const log = createLog({ level: "fatal" });
-    const store = createStore({ log, clock: systemClock }, { path: join(this.#dir, "store") });
-    await store.start();
+    const store = await this.#openStore(log);
     const deps: BrokerDeps = {
       log,
       clock: systemClock,
-      persistence: store.persistence,
+      store,
       authenticator: { authenticate: authenticate ?? (async () => this.verdict) },
       authorizer: { denyAction, authorize: (request) => this.isAllowed(request) },
       onFatal: (err) => void this.fatal.push(err),
     };
-    const cfg: BrokerConfig = { mqtt: { ...defaults(), ...mqtt }, msqLen, concurrency: 100 };
+    const cfg: BrokerConfig = {
+      mqtt: { ...defaults(), ...mqtt },
+      msqLen,
+      concurrency: 100,
+      bounds,
+    };
     const broker = this.#create(deps, cfg);
     await broker.start();
     const server = createServer((socket) => {
@@ -179,11 +204,19 @@ export class Rig {
     this.#parts = { store, broker };
   }
 
+  async #openStore(log: Log): Promise<MemoryStore | Store> {
+    if (this.#dir === null) return new MemoryStore(this.#disk);
+    const store = createStore({ log, clock: systemClock }, { path: join(this.#dir, "store") });
+    await store.start();
+    return store;
+  }
+
   async #stop(): Promise<void> {
     const closed = this.#server && once(this.#server, "close");
     this.#server?.close();
     await this.#parts?.broker.stop();
-    await this.#parts?.store.stop();
+    const store = this.#parts?.store;
+    if (store !== undefined && "stop" in store) await store.stop();
     await closed;
   }
 }

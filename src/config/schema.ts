@@ -281,6 +281,28 @@ export const SCHEMA = {
     "Messages queued for one session; the oldest are dropped and counted.",
     { reload: "live" },
   ),
+  store: {
+    durability: key(
+      oneOf(["fsync", "os"]),
+      "fsync",
+      "When a commit counts: fsync = it is on the disk; os = the system has it, for hardware with power backup.",
+    ),
+    commit_delay_ms: key(
+      int(0, 1000),
+      20,
+      "Longest time a message waits to be committed together with others while everybody it is for is online, ms.",
+    ),
+    max_bytes: key(
+      int(16_777_216, 1_099_511_627_776),
+      2_147_483_648,
+      "Bytes of files the store may have; at the bound QoS 1 and 2 are refused.",
+    ),
+    free_reserve_bytes: key(
+      int(0, 1_099_511_627_776),
+      67_108_864,
+      "Bytes of its volume the store leaves free, at most 5 % of the volume.",
+    ),
+  },
   auth: {
     allow_anonymous: key(
       bool,

@@ -42,7 +42,14 @@ export const CATALOGUE = {
   MQTT_TOPIC_INVALID: { message: "topic {value} is not valid: {reason}", status: 400 },
   PARAMETER_INVALID: { message: "{field}: {value} is not valid; expected {expected}", status: 400 },
   PARAMETER_MISSING: { message: "{field} is missing; expected {expected}", status: 400 },
+  STORE_FULL: {
+    message: "the store takes no more messages: {reason}",
+    status: 507,
+  },
+  STORE_IN_USE: { message: "the store at {path} is in use by another process", status: 500 },
   STORE_OPEN_FAILED: { message: "the store at {path} cannot be opened: {reason}", status: 500 },
+  STORE_READ_FAILED: { message: "the store could not be read: {reason}", status: 500 },
+  STORE_WRITE_FAILED: { message: "the store could not be written: {reason}", status: 500 },
   SUBSCRIPTION_DENIED: {
     message: "client {clientId} may not subscribe to {filter}: {reason}",
     status: 400,

@@ -2,9 +2,18 @@ export type { Bus, MessageHandler, Unsubscribe } from "./bus.ts";
 export type { ClientId } from "./client-id.ts";
 export { clientId } from "./client-id.ts";
 export type { Message, MessageProperties, Origin } from "./message.ts";
+export { MAX_PACKET_ID, packetIdOf } from "./packet-id.ts";
 export type { Peer } from "./peer.ts";
 export type { QoS } from "./qos.ts";
 export { isQoS, qos } from "./qos.ts";
+export type { SessionRecord, StoredSubscription, StoredWill } from "./session-record.ts";
+export { SESSION_NEVER_EXPIRES } from "./session-record.ts";
+export type {
+  QueuedMessage,
+  QueueEntry,
+  ReleasedMessage,
+  StoredMessage,
+} from "./stored-message.ts";
 export type { Topic, TopicFilter } from "./topic.ts";
 export { MAX_STRING_BYTES, matches, overlaps, parseShare, topic, topicFilter } from "./topic.ts";
 export type {

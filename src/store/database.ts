@@ -1,128 +1,131 @@
-import { Level } from "level";
-import { type Change, GroupWriter } from "./group-writer.ts";
-
-/** Every key that starts with `prefix`, which ends with the separator ":". */
-export interface KeyRange {
-  readonly gte: string;
-  readonly lt: string;
-}
-
-/** `prefix` ends with ":"; the next byte is ";", and nothing sorts between the two. */
-export function keysUnder(prefix: string): KeyRange {
-  return { gte: prefix, lt: `${prefix.slice(0, -1)};` };
-}
-
-/** What was written since the process started. */
-export interface WriteCounters {
-  commits: number;
-  fsyncs: number;
-  bytes: number;
-}
+import { GatewayError } from "../errors/index.ts";
+import type { KeyRange } from "./keys.ts";
+import {
+  isDiskFull,
+  type LevelBatch,
+  type LevelDriver,
+  type LevelHandle,
+  levelReason,
+  rowsOf,
+} from "./level.ts";
 
 /**
- * The LevelDB database behind a group commit. Reads see what was accepted for writing. Its methods
- * have the names and shapes aedes-persistence-level calls on a `Level`.
+ * The open LevelDB folder. After a write that failed LevelDB is not written to again before it has
+ * been closed and opened: its log may end in half a record then, and LevelDB would go on behind it
+ * with records its own recovery does not find. Reads work on in between.
  */
 export class Database {
-  readonly writes: WriteCounters = { commits: 0, fsyncs: 0, bytes: 0 };
+  readonly #driver: LevelDriver;
   readonly #path: string;
-  readonly #writer: GroupWriter;
-  #level: Level<string, Buffer> | null = null;
+  #handle: LevelHandle;
+  #isBroken = false;
+  #isOpen = true;
+  #reopening: Promise<void> | null = null;
 
-  constructor(path: string) {
+  /** `handle` is open. */
+  constructor(driver: LevelDriver, path: string, handle: LevelHandle) {
+    this.#driver = driver;
     this.#path = path;
-    this.#writer = new GroupWriter((changes, isDurable) => this.#write(changes, isDurable));
+    this.#handle = handle;
   }
 
-  get isOpen(): boolean {
-    return this.#level !== null;
+  /** It cannot be written to before `reopen`. */
+  get isBroken(): boolean {
+    return this.#isBroken;
   }
 
-  async open(): Promise<void> {
-    const level = new Level<string, Buffer>(this.#path, { valueEncoding: "buffer" });
-    await level.open();
-    this.#level = level;
+  batch(): LevelBatch {
+    return this.#handle.batch();
   }
 
-  /** Writes what was accepted, then closes. */
+  /** @throws GatewayError STORE_FULL or STORE_WRITE_FAILED (rejects). */
+  async write(batch: LevelBatch, isSynced: boolean): Promise<void> {
+    try {
+      await batch.write({ sync: isSynced });
+    } catch (err) {
+      this.#isBroken = true;
+      throw writeError(err);
+    }
+  }
+
+  /** Makes a broken database writable again. @throws GatewayError STORE_FULL or STORE_WRITE_FAILED (rejects). */
+  async reopen(): Promise<void> {
+    this.#reopening ??= this.#closeAndOpen().finally(() => {
+      this.#reopening = null;
+    });
+    await this.#reopening;
+  }
+
+  /**
+   * Runs a read; once more when the database was reopened meanwhile.
+   * @throws GatewayError STORE_READ_FAILED (rejects).
+   */
+  async read<T>(task: (handle: LevelHandle) => Promise<T>): Promise<T> {
+    await this.#reopening?.catch(() => {});
+    const handle = this.#handle;
+    try {
+      return await task(handle);
+    } catch (err) {
+      if (handle === this.#handle && this.#reopening === null) throw readError(err);
+    }
+    await this.#reopening?.catch(() => {});
+    try {
+      return await task(this.#handle);
+    } catch (err) {
+      throw readError(err);
+    }
+  }
+
+  /**
+   * The rows of a range, in batches.
+   * @throws GatewayError STORE_READ_FAILED (rejects).
+   */
+  async *rows(range: KeyRange): AsyncGenerator<[Buffer, Buffer][]> {
+    await this.#reopening?.catch(() => {});
+    try {
+      yield* rowsOf(this.#handle, range);
+    } catch (err) {
+      throw readError(err);
+    }
+  }
+
+  /** Rewrites a range of tables without what was removed from them. */
+  async compact(first: Buffer, end: Buffer): Promise<void> {
+    await this.read((handle) => handle.compact({ gte: first, lt: end }));
+  }
+
+  /** LevelDB's own figures, empty while it is not open. */
+  stats(): string {
+    return this.#isOpen && this.#reopening === null ? this.#handle.stats() : "";
+  }
+
   async close(): Promise<void> {
-    const level = this.#level;
-    if (level === null) return;
-    await this.#writer.flush();
-    this.#level = null;
-    await level.close();
+    await this.#reopening?.catch(() => {});
+    this.#isOpen = false;
+    await this.#handle.close();
   }
 
-  async get(key: string): Promise<Buffer | undefined> {
-    const pending = this.#writer.pending(key);
-    if (pending !== undefined) return pending ?? undefined;
-    return this.#opened().get(key);
+  async #closeAndOpen(): Promise<void> {
+    try {
+      this.#isOpen = false;
+      await this.#handle.close();
+      this.#handle = this.#driver.create(this.#path);
+      await this.#handle.open();
+      this.#isOpen = true;
+      this.#isBroken = false;
+    } catch (err) {
+      throw writeError(err);
+    }
   }
+}
 
-  async put(key: string, value: Buffer): Promise<void> {
-    await this.#writer.commit([[key, value]], { isDurable: true });
-  }
+function writeError(err: unknown): GatewayError {
+  const reason = levelReason(err);
+  return isDiskFull(reason)
+    ? new GatewayError("STORE_FULL", { reason }, { cause: err })
+    : new GatewayError("STORE_WRITE_FAILED", { reason }, { cause: err });
+}
 
-  async del(key: string): Promise<void> {
-    await this.#writer.commit([[key, null]], { isDurable: false });
-  }
-
-  /** Applies all changes or none. */
-  async batch(
-    operations: readonly { type: "put" | "del"; key: string; value?: Buffer }[],
-  ): Promise<void> {
-    await this.commit(
-      operations.map(({ key, value }): Change => [key, value ?? null]),
-      { isDurable: true },
-    );
-  }
-
-  /** Applies all changes or none; `isDurable` waits for the medium. */
-  async commit(changes: readonly Change[], options: { isDurable: boolean }): Promise<void> {
-    if (changes.length > 0) await this.#writer.commit(changes, options);
-  }
-
-  /** Deletes every key of `range`. */
-  async clear(range: KeyRange): Promise<void> {
-    const stored = await this.#opened().keys(range).all();
-    const keys = [...stored, ...this.#writer.pendingKeys(range.gte, range.lt)];
-    await this.commit(
-      keys.map((key): Change => [key, null]),
-      { isDurable: true },
-    );
-  }
-
-  async *keys(range: KeyRange): AsyncGenerator<string> {
-    await this.#writer.flush();
-    yield* this.#opened().keys(range);
-  }
-
-  async *values(range: KeyRange): AsyncGenerator<Buffer> {
-    await this.#writer.flush();
-    yield* this.#opened().values({ gte: range.gte, lt: range.lt });
-  }
-
-  async *entries(range: KeyRange): AsyncGenerator<[string, Buffer]> {
-    await this.#writer.flush();
-    yield* this.#opened().iterator(range);
-  }
-
-  async #write(changes: readonly Change[], isDurable: boolean): Promise<void> {
-    await this.#opened().batch(
-      changes.map(([key, value]) =>
-        value === null
-          ? ({ type: "del", key } as const)
-          : ({ type: "put", key, value, valueEncoding: "buffer" } as const),
-      ),
-      { sync: isDurable },
-    );
-    this.writes.commits += 1;
-    if (isDurable) this.writes.fsyncs += 1;
-    for (const [key, value] of changes) this.writes.bytes += key.length + (value?.length ?? 0);
-  }
-
-  #opened(): Level<string, Buffer> {
-    if (this.#level === null) throw new Error("the store is not open");
-    return this.#level;
-  }
+function readError(err: unknown): GatewayError {
+  return new GatewayError("STORE_READ_FAILED", { reason: levelReason(err) }, { cause: err });
 }

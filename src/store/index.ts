@@ -1,3 +1,17 @@
-export type { GatewayPersistence } from "./persistence.ts";
-export type { Store, StoreConfig, StoreDeps, StoreStatus } from "./store.ts";
+export type { AedesPacket, AedesSubscription } from "./aedes-packet.ts";
+export type {
+  EngineStore,
+  LoadedRetained,
+  LoadedSession,
+  QueueSummary,
+  SessionStore,
+  StopListening,
+  StoreRefusal,
+  StoreState,
+} from "./engine-store.ts";
+export { RETAINED_IN_MEMORY_BYTES } from "./engine-store.ts";
+export type { GatewayPersistence } from "./gateway-persistence.ts";
+export type { SetAside, StoreStatus, WriteCause, WriteCount, WriteCounts } from "./status.ts";
+export { WRITE_CAUSES } from "./status.ts";
+export type { Store, StoreConfig, StoreDeps } from "./store.ts";
 export { createStore } from "./store.ts";

@@ -1,137 +1,254 @@
+import { type Config, SCHEMA } from "../config/index.ts";
+import type { GatewayError } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
-import type { Clock, Timer } from "../time/index.ts";
+import type { StoredMessage } from "../mqtt/index.ts";
+import type { Clock } from "../time/index.ts";
+import { StoreCore } from "./core.ts";
 import { Database } from "./database.ts";
-import { openStore, sizeOf } from "./open.ts";
-import { GatewayPersistence } from "./persistence.ts";
+import type {
+  EngineStore,
+  LoadedRetained,
+  LoadedSession,
+  SessionStore,
+  StopListening,
+  StoreRefusal,
+  StoreState,
+} from "./engine-store.ts";
+import { GatewayPersistence } from "./gateway-persistence.ts";
+import { FOREIGN_TABLES } from "./keys.ts";
+import { type LevelDriver, levelDriver } from "./level.ts";
+import { clearTables, migrate } from "./migration.ts";
+import { openStore, UnusableStore } from "./opening.ts";
+import { FORMAT, type ScanResult } from "./scan.ts";
+import { type StoreStatus, statusBeforeStart } from "./status.ts";
 
 export interface StoreDeps {
   readonly log: Log;
   readonly clock: Clock;
+  /** LevelDB itself unless a test brings one that fails. */
+  readonly driver?: LevelDriver;
 }
 
 export interface StoreConfig {
-  /** Directory of the database; created with mode 0700. */
+  /** The LevelDB folder; made when it is not there, readable for its owner alone. */
   readonly path: string;
+  /** The configuration's slice; its defaults when left out. */
+  readonly store?: Config["store"];
 }
 
-/** Cheap numbers about the store; counters since the process started. */
-export interface StoreStatus {
-  readonly isOpen: boolean;
-  /** Size of the database's files, measured every 30 s. */
-  readonly bytesOnDisk: number;
-  readonly bytesWritten: number;
-  readonly commits: number;
-  readonly fsyncs: number;
-  /** Persistent sessions, connected or not. */
-  readonly sessions: number;
-  readonly retained: number;
-  /** QoS 1 and 2 messages sessions have yet to acknowledge. */
-  readonly queuedMessages: number;
-  /** True when the start needed LevelDB's repair. */
-  readonly isRepaired: boolean;
-  /** Directory the damaged store was put into by the start, null when it was sound. */
-  readonly setAside: string | null;
-}
-
-/** Sessions, subscriptions, queued and retained messages on disk. */
-export interface Store {
+/** The gateway's durable memory: see EngineStore for what it promises. */
+export interface Store extends EngineStore {
   /**
-   * Opens LevelDB and reads the indexes. A damaged store is repaired, else set aside as
-   * `<path>.damaged-<stamp>` and replaced by an empty one; both are logged as errors.
-   * @throws GatewayError STORE_OPEN_FAILED when another process has it open, or the directory
-   * cannot be used
+   * Opens the folder, whatever state it is in (see `StoreStatus.setAside`), takes over what
+   * aedes-persistence-level wrote into it, and is ready to be read.
+   * @throws GatewayError STORE_IN_USE when another process has it; STORE_OPEN_FAILED when rights, a
+   * full or read-only disk are in the way (rejects).
    */
   start(signal?: AbortSignal): Promise<void>;
-  /** Writes what was accepted and closes; nothing is accepted afterwards. */
+  /** Commits what is recorded and closes the folder. Safe to call twice. */
   stop(): Promise<void>;
-  status(): StoreStatus;
-  /** What the broker keeps its state in; usable from `start` to `stop`. */
+  /**
+   * The same store as an aedes persistence, for what is written against that contract: all of
+   * aedes's persistence methods, as promises (aedes-persistence 11, asyncPersistence).
+   */
   readonly persistence: GatewayPersistence;
+  /** Resolves when nothing is being swept up or compacted any more. */
+  idle(): Promise<void>;
 }
 
-const MEASURE_PERIOD_MS = 30_000;
+interface Opened {
+  readonly core: StoreCore;
+  readonly database: Database;
+  readonly found: ScanResult;
+  readonly damaged: number;
+}
 
-/**
- * The store in `cfg.path`. A write is reported done after the group commit that holds it was
- * fsynced. Not waited for are retained messages of QoS 0, and delivery state (which packet
- * identifier a message was sent with, what was acknowledged): losing it costs a repeat that QoS 1
- * allows.
- */
+/** Makes a store over one LevelDB folder. Nothing is touched before `start`. */
 export function createStore(deps: StoreDeps, cfg: StoreConfig): Store {
-  const { clock } = deps;
-  const log = deps.log.child({ part: "store" });
-  const db = new Database(cfg.path);
-  const persistence = new GatewayPersistence(db);
-  let bytesOnDisk = 0;
-  let isRepaired = false;
-  let setAside: string | null = null;
-  let timer: Timer | null = null;
-  let stopping: Promise<void> | null = null;
+  return new LevelStore(deps, cfg);
+}
 
-  async function measure(): Promise<void> {
-    try {
-      bytesOnDisk = await sizeOf(cfg.path);
-    } catch (err) {
-      log.warn({ err }, "the size of the store could not be measured");
-    }
+/** A store that can be started and stopped around a StoreCore. */
+export class LevelStore implements Store {
+  readonly #deps: Required<StoreDeps>;
+  readonly #path: string;
+  readonly #cfg: Config["store"];
+  readonly persistence: GatewayPersistence;
+  #core: StoreCore | null = null;
+  #database: Database | null = null;
+  #stopping: Promise<void> | null = null;
+
+  constructor(deps: StoreDeps, cfg: StoreConfig) {
+    this.#deps = { driver: levelDriver, ...deps };
+    this.#path = cfg.path;
+    this.#cfg = cfg.store ?? defaults();
+    this.persistence = new GatewayPersistence({
+      clock: this.#deps.clock,
+      core: () => this.core,
+      database: () => this.database,
+      stop: () => this.stop(),
+    });
   }
 
-  async function openAndLoad(): Promise<void> {
+  async start(signal?: AbortSignal): Promise<void> {
+    const { log, clock } = this.#deps;
+    const startedMs = clock.monotonicMs();
+    const { loaded, setAside } = await openStore(this.#deps, this.#path, () => this.#open());
+    const { core, found } = await this.#takeOver(loaded);
+    this.#core = core;
+    this.#database = loaded.database;
+    core.begin(found, setAside);
+    const { sessions, queuedMessages } = core.status();
+    const durationMs = Math.round(clock.monotonicMs() - startedMs);
+    log.info({ path: this.#path, durationMs, sessions, queuedMessages }, "store open");
+    if (signal?.aborted) await this.stop();
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#close();
+    return this.#stopping;
+  }
+
+  async idle(): Promise<void> {
+    await this.#core?.idle();
+  }
+
+  /** What the layers above EngineStore in this folder work with. @throws Error before `start`. */
+  get core(): StoreCore {
+    if (this.#core === null) throw new Error("the store is not started");
+    return this.#core;
+  }
+
+  get database(): Database {
+    if (this.#database === null) throw new Error("the store is not started");
+    return this.#database;
+  }
+
+  nowMs(): number {
+    return this.core.nowMs();
+  }
+
+  sessions(): AsyncIterable<readonly LoadedSession[]> {
+    return this.core.sessions();
+  }
+
+  retained(): AsyncIterable<readonly LoadedRetained[]> {
+    return this.core.retained();
+  }
+
+  session(clientId: string): SessionStore {
+    return this.core.session(clientId);
+  }
+
+  putRetained(message: StoredMessage): void {
+    this.core.putRetained(message);
+  }
+
+  deleteRetained(topic: string): void {
+    this.core.deleteRetained(topic);
+  }
+
+  getRetained(topic: string): Promise<StoredMessage | null> {
+    return this.core.getRetained(topic);
+  }
+
+  admit(bytes: number): StoreRefusal | null {
+    return this.core.admit(bytes);
+  }
+
+  schedule(urgent: boolean): number {
+    return this.core.schedule(urgent);
+  }
+
+  get settledGroup(): number {
+    return this.core.settledGroup;
+  }
+
+  onSettled(listener: (group: number, error: GatewayError | null) => void): StopListening {
+    return this.core.onSettled(listener);
+  }
+
+  committed(urgent: boolean): Promise<void> {
+    return this.core.committed(urgent);
+  }
+
+  get state(): StoreState {
+    return this.#core?.state ?? "stopped";
+  }
+
+  onState(listener: (state: StoreState) => void): StopListening {
+    return this.core.onState(listener);
+  }
+
+  get pendingBytes(): number {
+    return this.core.pendingBytes;
+  }
+
+  get pendingOperations(): number {
+    return this.core.pendingOperations;
+  }
+
+  status(): StoreStatus {
+    return this.#core?.status() ?? statusBeforeStart(this.#cfg.max_bytes);
+  }
+
+  async #open(): Promise<Opened> {
+    const handle = this.#deps.driver.create(this.#path);
     try {
-      await db.open();
-      await persistence.load();
+      await handle.open();
+      const database = new Database(this.#deps.driver, this.#path, handle);
+      const { core, found } = await this.#load(database);
+      if (found.format !== null && found.format !== FORMAT) {
+        throw new UnusableStore(`its layout is number ${found.format}, expected ${FORMAT}`);
+      }
+      return { core, database, found, damaged: found.damaged.length };
     } catch (err) {
-      await db.close();
+      await handle.close().catch(() => {});
       throw err;
     }
   }
 
-  function stamp(): string {
-    return new Date(clock.nowMs()).toISOString().replaceAll(/[:.]/g, "-");
+  async #load(database: Database): Promise<{ core: StoreCore; found: ScanResult }> {
+    const { log, clock } = this.#deps;
+    const core = new StoreCore(
+      { log, clock, database },
+      {
+        path: this.#path,
+        isSynced: this.#cfg.durability === "fsync",
+        commitDelayMs: this.#cfg.commit_delay_ms,
+        maxBytes: this.#cfg.max_bytes,
+        reserveBytes: this.#cfg.free_reserve_bytes,
+      },
+    );
+    return { core, found: await core.load() };
   }
 
-  async function close(): Promise<void> {
-    timer?.cancel();
-    await db.close();
+  /** Brings what another layout left in the folder over to ours. */
+  async #takeOver(opened: Opened): Promise<{ core: StoreCore; found: ScanResult }> {
+    const { database, found } = opened;
+    if (!found.hasForeign) return opened;
+    if (found.format === null) {
+      // A migration that was interrupted starts over: the old rows are all there until it is done.
+      await clearTables(database, 0, FOREIGN_TABLES - 1);
+      const { core } = await this.#load(database);
+      await migrate(core, database, this.#deps);
+    }
+    await clearTables(database, FOREIGN_TABLES, 0xfe);
+    return this.#load(database);
   }
 
+  async #close(): Promise<void> {
+    await this.#core?.stop();
+    await this.#database?.close();
+  }
+}
+
+function defaults(): Config["store"] {
+  const { durability, commit_delay_ms, max_bytes, free_reserve_bytes } = SCHEMA.store;
   return {
-    persistence,
-
-    async start(signal) {
-      signal?.throwIfAborted();
-      const outcome = await openStore(cfg.path, openAndLoad, stamp);
-      ({ isRepaired, setAside } = outcome);
-      const { damage } = outcome;
-      if (setAside !== null) {
-        log.error({ path: cfg.path, setAside, damage }, "damaged store set aside, started empty");
-      } else if (isRepaired) {
-        log.error({ path: cfg.path, damage }, "damaged store repaired");
-      }
-      if (signal?.aborted === true) {
-        await db.close();
-        signal.throwIfAborted();
-      }
-      await measure();
-      timer = clock.every(MEASURE_PERIOD_MS, () => void measure());
-    },
-
-    async stop() {
-      stopping ??= close();
-      await stopping;
-    },
-
-    status: () => ({
-      isOpen: db.isOpen,
-      bytesOnDisk,
-      bytesWritten: db.writes.bytes,
-      commits: db.writes.commits,
-      fsyncs: db.writes.fsyncs,
-      sessions: persistence.sessionCount(),
-      retained: persistence.retainedCount(),
-      queuedMessages: persistence.queuedCount(),
-      isRepaired,
-      setAside,
-    }),
+    durability: durability.default,
+    commit_delay_ms: commit_delay_ms.default,
+    max_bytes: max_bytes.default,
+    free_reserve_bytes: free_reserve_bytes.default,
   };
 }

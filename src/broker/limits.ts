@@ -1,0 +1,53 @@
+/** The bounds of the engine, all sizes in bytes. */
+export interface Limits {
+  /** Messages queued for one session, and their topic and payload bytes. */
+  maxQueuedMessages: number;
+  readonly maxQueuedBytes: number;
+  /** QoS 1 and 2 messages on their way to one client at once, whatever it allows. */
+  readonly maxInflight: number;
+  /** Gathered for a reader that is behind before its QoS 0 messages are dropped. */
+  readonly maxWriterBytes: number;
+  /** A reader that takes nothing for this long is disconnected. */
+  readonly stalledReaderMs: number;
+  /** Received publications not yet acknowledged before reading pauses. */
+  readonly maxUnacknowledged: number;
+  readonly maxUnacknowledgedBytes: number;
+  maxPacketBytes: number;
+  clientMaxPacketBytes: number;
+  readonly maxTopicLevels: number;
+  readonly maxFiltersPerSubscribe: number;
+  readonly maxSubscriptions: number;
+  /** QoS 2 publications of one client that wait for PUBREL; the Receive Maximum told to MQTT 5 clients. */
+  readonly maxAwaitingRelease: number;
+  /** Topic Aliases a client may use, and most the server uses. */
+  readonly maxTopicAliases: number;
+  /** Per mille of the Keep Alive after which a silent client is gone. */
+  keepAlivePermille: number;
+  /** Keep Alive for MQTT 5 clients that ask for a longer one or none, seconds; null = theirs. */
+  readonly serverKeepAliveS: number | null;
+  readonly connectTimeoutMs: number;
+}
+
+/** The bounds that have no configuration key of their own. */
+export type FixedLimits = Pick<
+  Limits,
+  | "maxQueuedBytes"
+  | "maxInflight"
+  | "maxWriterBytes"
+  | "stalledReaderMs"
+  | "maxUnacknowledged"
+  | "maxUnacknowledgedBytes"
+  | "maxTopicAliases"
+  | "serverKeepAliveS"
+>;
+
+export const FIXED_LIMITS: FixedLimits = {
+  maxQueuedBytes: 67_108_864,
+  maxInflight: 1024,
+  maxWriterBytes: 1_048_576,
+  stalledReaderMs: 10_000,
+  maxUnacknowledged: 4096,
+  maxUnacknowledgedBytes: 16_777_216,
+  maxTopicAliases: 64,
+  serverKeepAliveS: null,
+};

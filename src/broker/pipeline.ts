@@ -1,0 +1,213 @@
+import type { Log } from "../log/index.ts";
+import type { Message, QoS, StoredMessage } from "../mqtt/index.ts";
+import { REASON, type ReasonCode } from "./codec/index.ts";
+import type { Committer } from "./committer.ts";
+import type { Counters } from "./counters.ts";
+import type { EngineStore } from "./engine-store.ts";
+import type { LocalHandler } from "./handler.ts";
+import type { Outgoing } from "./outgoing.ts";
+import { Publication } from "./publication.ts";
+import type { RetainedIndex } from "./retained.ts";
+import type { Plan, Receiver, Router } from "./router.ts";
+import type { Session } from "./session.ts";
+import type { ShareGroup } from "./share-group.ts";
+import { Ticket } from "./ticket.ts";
+
+/** A topic's plan in this broker. */
+export type TopicPlan = Plan<Session, LocalHandler>;
+
+/** What the pipeline works with. */
+export interface PipelineContext {
+  readonly log: Log;
+  readonly store: EngineStore;
+  readonly committer: Committer;
+  readonly outgoing: Outgoing;
+  readonly counters: Counters;
+  readonly router: Router<Session, LocalHandler>;
+  readonly retained: RetainedIndex;
+  /** Decides for each receiver whether it may get the message; null = all may. */
+  readonly forwardFilter: () => ((session: Session, pub: Publication) => boolean) | null;
+}
+
+/** The way of every message: plan → store what must last → deliver → acknowledge. */
+export class Pipeline {
+  readonly #context: PipelineContext;
+  readonly #shared = new Publication();
+
+  constructor(context: PipelineContext) {
+    this.#context = context;
+  }
+
+  /** The publication object for the next message; a new one while the usual one is in use. */
+  acquire(): Publication {
+    const pub = this.#shared.isBusy ? new Publication() : this.#shared;
+    pub.begin();
+    return pub;
+  }
+
+  /**
+   * Brings a message to everybody in `plan`. Afterwards `pub.ticket` is null when the publisher may
+   * be told at once. `from` is the publisher's own session, for No Local; with `needsCommit` its
+   * inbound marker goes into the same group, and must be durable whatever the receivers do.
+   * @returns success, 0x10 without receivers, or 0x97 when the store takes no more: then nothing
+   * was delivered.
+   */
+  route(pub: Publication, plan: TopicPlan, from: Session | null, needsCommit = false): ReasonCode {
+    const { counters, outgoing, retained, store } = this.#context;
+    const wasBusy = pub.isBusy;
+    pub.isBusy = true;
+    if (pub.qos > 0 || pub.retain) {
+      const refused = store.admit(pub.sizeBytes) !== null && needsStore(pub, plan);
+      if (refused) {
+        pub.isBusy = wasBusy;
+        counters.drop("rejected");
+        return REASON.quotaExceeded;
+      }
+    }
+    let expiryS = -1;
+    if (pub.expiresAtMs !== null) {
+      expiryS = Math.max(0, Math.ceil((pub.expiresAtMs - store.nowMs()) / 1000));
+    }
+    outgoing.begin(pub);
+    const mayForward = this.#context.forwardFilter();
+    const { receivers, shares } = plan;
+    for (let i = 0; i < receivers.length; i++) {
+      let receiver: Receiver<Session> | null | undefined = receivers[i];
+      if (receiver === undefined) continue;
+      if (receiver.hasNoLocal && receiver.target === from) {
+        receiver = receiver.forOwn; // [MQTT-3.8.3-3]
+        if (receiver === null) continue;
+      }
+      const { target } = receiver;
+      if (mayForward !== null && !mayForward(target, pub)) continue;
+      const qos = receiver.qos < pub.qos ? receiver.qos : pub.qos;
+      const retain = pub.retain && receiver.retainAsPublished;
+      target.deliver(pub, qos, retain, receiver.subscriptionIds, null, expiryS);
+    }
+    for (const share of shares) this.#deliverShared(pub, share, expiryS);
+    outgoing.end();
+    if (plan.handlers.length > 0) this.#callHandlers(pub, plan);
+    if (pub.retain) this.#retain(pub, retained);
+    pub.isBusy = wasBusy;
+    if (needsCommit) {
+      pub.ticket ??= new Ticket();
+      pub.ticket.needCommit();
+    }
+    if (pub.ticket?.waitsForStore === true) this.#awaitCommit(pub.ticket, plan, pub, needsCommit);
+    if (pub.receivers > 0) return REASON.success;
+    if (pub.counts > 0) counters.drop("no_subscriber");
+    return REASON.noMatchingSubscribers;
+  }
+
+  /** Publishes a message of the gateway itself; resolves when whatever must last is stored. */
+  publish(message: Message): Promise<void> {
+    const { store, router } = this.#context;
+    const interval = message.properties?.messageExpiryInterval;
+    const stored: StoredMessage = {
+      ...message,
+      publishedMs: Date.now(),
+      expiresAtMs: interval === undefined ? null : store.nowMs() + interval * 1000,
+    };
+    const pub = this.acquire();
+    pub.load(stored);
+    const reason = this.route(pub, router.plan(message.topic), null);
+    if (reason === REASON.quotaExceeded) return Promise.reject(new StoreRefused());
+    const { ticket } = pub;
+    if (ticket === null) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      ticket.seal(({ reason: end }) => {
+        if (end === REASON.success) resolve();
+        else reject(ticket.cause ?? new StoreRefused());
+      });
+    });
+  }
+
+  /** Gives one copy of a shared subscription to another member, or keeps it in none ([MQTT-4.8.2-6]). */
+  redeliver(share: ShareGroup<Session>, message: StoredMessage, qos: QoS): void {
+    const pub = this.acquire();
+    pub.load(message);
+    if (qos < pub.qos) pub.qos = qos;
+    const expiryS =
+      pub.expiresAtMs === null
+        ? -1
+        : Math.ceil((pub.expiresAtMs - this.#context.store.nowMs()) / 1000);
+    if (expiryS === 0) return;
+    pub.isBusy = true;
+    this.#context.outgoing.begin(pub);
+    this.#deliverShared(pub, share, expiryS);
+    this.#context.outgoing.end();
+    pub.isBusy = false;
+    pub.ticket?.seal(() => undefined);
+  }
+
+  #deliverShared(pub: Publication, share: ShareGroup<Session>, expiryS: number): void {
+    const member = share.pick((session) => gradeOf(session, pub.qos));
+    if (member === null) return;
+    const { subscription } = member;
+    const qos = subscription.qos < pub.qos ? subscription.qos : pub.qos;
+    const retain = pub.retain && subscription.retainAsPublished;
+    const ids = subscription.subscriptionId === null ? [] : [subscription.subscriptionId];
+    member.target.deliver(pub, qos, retain, ids, share, expiryS);
+  }
+
+  #callHandlers(pub: Publication, plan: TopicPlan): void {
+    const message = pub.keep();
+    for (const { handle, filter } of plan.handlers) {
+      pub.receivers++;
+      try {
+        const done = handle(message);
+        if (done === undefined) continue;
+        if (pub.qos === 0) {
+          done.catch((err: unknown) => this.#context.log.warn({ err, filter }, "handler failed"));
+          continue;
+        }
+        pub.ticket ??= new Ticket();
+        pub.ticket.addHandler(done);
+      } catch (err) {
+        this.#context.log.error({ err, filter }, "handler failed");
+      }
+    }
+  }
+
+  #retain(pub: Publication, retained: RetainedIndex): void {
+    const hasChanged =
+      pub.payloadBytes === 0 ? retained.remove(pub.topic) : retained.put(pub.keep());
+    if (pub.qos === 0) {
+      if (hasChanged) this.#context.store.schedule(false);
+      return;
+    }
+    if (!hasChanged) return;
+    pub.ticket ??= new Ticket();
+    pub.ticket.needCommit();
+  }
+
+  /** A copy for somebody away, or a retained message, is written at once; the rest may wait for its receivers. */
+  #awaitCommit(ticket: Ticket, plan: TopicPlan, pub: Publication, needsCommit: boolean): void {
+    const urgent =
+      needsCommit ||
+      pub.retain ||
+      plan.receivers.some(({ target }) => target.store !== null && !target.isOnline);
+    this.#context.committer.wait(ticket, urgent);
+  }
+}
+
+/** The store takes no more, so that a message of the gateway itself was not taken either. */
+export class StoreRefused extends Error {
+  constructor() {
+    super("the store takes no more messages");
+    this.name = "StoreRefused";
+  }
+}
+
+/** Online and able to send at once, online or kept by its session, or not at all (MQTT 5.0 §4.8.2). */
+function gradeOf(session: Session, qos: QoS): 0 | 1 | 2 {
+  if (session.hasRoom) return 2;
+  return session.isOnline || (qos > 0 && session.store !== null) ? 1 : 0;
+}
+
+function needsStore(pub: Publication, plan: TopicPlan): boolean {
+  if (pub.retain && pub.payloadBytes > 0) return true;
+  if (pub.qos === 0) return false;
+  if (plan.receivers.some(({ target, qos }) => target.store !== null && qos > 0)) return true;
+  return plan.shares.length > 0;
+}

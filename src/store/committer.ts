@@ -1,0 +1,98 @@
+import { GatewayError } from "../errors/index.ts";
+import type { Clock } from "../time/index.ts";
+import type { Accounting } from "./accounting.ts";
+import type { Bodies } from "./bodies.ts";
+import { ByteWriter } from "./bytes.ts";
+import type { CommitSource } from "./commit-loop.ts";
+import type { Database } from "./database.ts";
+import { type EncodedGroup, GroupWriter } from "./group-writer.ts";
+import type { Group, Pending } from "./pending.ts";
+import type { Space } from "./space.ts";
+
+export interface CommitterDeps {
+  readonly clock: Clock;
+  readonly database: Database;
+  readonly pending: Pending;
+  readonly bodies: Bodies;
+  readonly accounting: Accounting;
+  readonly space: Space;
+  /** Gateway time, ms. */
+  nowMs(): number;
+  /** A group is about to be closed: the last chance to record something into it. */
+  beforeCommit(): void;
+}
+
+/** Writes groups, and keeps what is known in memory in step with what is on disk. */
+export class Committer implements CommitSource {
+  readonly #deps: CommitterDeps;
+  readonly #isSynced: boolean;
+  readonly #out = new ByteWriter();
+  commits = 0;
+  failedCommits = 0;
+  lastCommitMs = 0;
+  longestCommitMs = 0;
+  /** Bytes written since the files were last added up. */
+  bytesSinceSample = 0;
+
+  constructor(deps: CommitterDeps, cfg: { isSynced: boolean }) {
+    this.#deps = deps;
+    this.#isSynced = cfg.isSynced;
+  }
+
+  get openOperations(): number {
+    return this.#deps.pending.open.operations;
+  }
+
+  async commit(): Promise<void> {
+    const { pending, clock } = this.#deps;
+    const startedMs = clock.monotonicMs();
+    try {
+      await this.#makeWritable();
+      this.#deps.beforeCommit();
+      const group = pending.freeze();
+      this.#landed(group, await this.#write(group));
+    } catch (err) {
+      pending.restore();
+      if (err instanceof GatewayError) this.failedCommits++;
+      throw err;
+    }
+    this.commits++;
+    this.lastCommitMs = clock.monotonicMs() - startedMs;
+    this.longestCommitMs = Math.max(this.longestCommitMs, this.lastCommitMs);
+  }
+
+  async #makeWritable(): Promise<void> {
+    const { database, space } = this.#deps;
+    if (!database.isBroken) return;
+    await space.sampleVolume();
+    if (space.isTooFullToOpen) {
+      const reason = `${space.freeBytes} bytes are free on its volume`;
+      throw new GatewayError("STORE_FULL", { reason });
+    }
+    await database.reopen();
+  }
+
+  async #write(group: Group): Promise<EncodedGroup> {
+    const { database, bodies } = this.#deps;
+    const batch = database.batch();
+    const encoded = await new GroupWriter(group, batch, bodies, this.#out).encode();
+    if (encoded.cost.isEmpty) await batch.close();
+    else await database.write(batch, this.#isSynced);
+    return encoded;
+  }
+
+  #landed(group: Group, encoded: EncodedGroup): void {
+    const { pending, bodies, accounting } = this.#deps;
+    for (const [body, change] of encoded.bodyUses) bodies.use(body, change);
+    const bodyOf = group.bodies.size === 0 ? () => 0 : bodyIn(group);
+    for (const session of group.sessions) session.land(bodyOf);
+    pending.settle();
+    if (encoded.cost.isEmpty) return;
+    accounting.committed(encoded.cost, this.#isSynced, this.#deps.nowMs());
+    for (const bytes of Object.values(encoded.cost.bytes)) this.bytesSinceSample += bytes;
+  }
+}
+
+function bodyIn({ bodies }: Group): (message: Parameters<typeof bodies.get>[0]) => number {
+  return (message) => bodies.get(message) ?? 0;
+}

@@ -1,0 +1,422 @@
+import type { GatewayError } from "../errors/index.ts";
+import type { Log } from "../log/index.ts";
+import type { SessionRecord, StoredMessage, StoredSubscription } from "../mqtt/index.ts";
+import type { Clock, Timer } from "../time/index.ts";
+import { Accounting } from "./accounting.ts";
+import { Bodies } from "./bodies.ts";
+import { ByteWriter } from "./bytes.ts";
+import { CommitLoop } from "./commit-loop.ts";
+import { Committer } from "./committer.ts";
+import { Compaction, tableBytesIn } from "./compaction.ts";
+import type { Database } from "./database.ts";
+import type {
+  EngineStore,
+  LoadedRetained,
+  LoadedSession,
+  SessionStore,
+  StopListening,
+  StoreRefusal,
+  StoreState,
+} from "./engine-store.ts";
+import { GatewayTime } from "./gateway-time.ts";
+import { Health } from "./health.ts";
+import { TABLE, textKey } from "./keys.ts";
+import { retainedBatches, sessionBatches, subscriptionsOf } from "./loading.ts";
+import { readMessage, sizeOf } from "./message-codec.ts";
+import { Pending } from "./pending.ts";
+import { parseRow, Reader } from "./reader.ts";
+import { FORMAT, META, type ScanResult, scan } from "./scan.ts";
+import { type QueueTotals, type SessionHost, StoredSession } from "./session-store.ts";
+import { Space } from "./space.ts";
+import type { SetAside, StoreStatus } from "./status.ts";
+import { Sweeper } from "./sweeper.ts";
+import { beginValue, endValue, openValue } from "./value.ts";
+
+/** The time mark on disk is never older than this while commits are made, … */
+const MARK_EVERY_MS = 5000;
+/** … and than this while none are needed. */
+const IDLE_MARK_EVERY_MS = 600_000;
+/** How often the figures of the day are stored, with a commit that is made anyway. */
+const FIGURES_EVERY_MS = 60_000;
+
+/** Samples: the volume (more often while there is trouble), and the files. */
+const SAMPLE_EVERY_MS = 1000;
+const VOLUME_EVERY = 5;
+const FILES_EVERY = 10;
+
+export interface CoreDeps {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly database: Database;
+}
+
+export interface CoreConfig {
+  readonly path: string;
+  /** fsync every commit. */
+  readonly isSynced: boolean;
+  readonly commitDelayMs: number;
+  readonly maxBytes: number;
+  readonly reserveBytes: number;
+}
+
+/** Hears of every change of a subscription, whoever makes it. */
+export interface SubscriptionWatcher {
+  /** Null: it is removed. */
+  subscribed(clientId: string, filter: string, subscription: StoredSubscription | null): void;
+  /** The session is gone, with all its subscriptions. */
+  ended(clientId: string): void;
+}
+
+/** Everything the store does with one open LevelDB folder. */
+export class StoreCore implements EngineStore {
+  readonly #deps: CoreDeps;
+  readonly pending = new Pending();
+  readonly #totals: QueueTotals = { messages: 0, bytes: 0, cancelled: 0, removedBytes: 0 };
+  readonly #bodies = new Bodies();
+  readonly #accounting = new Accounting();
+  readonly #sessions = new Map<string, StoredSession>();
+  readonly #records = new Map<number, SessionRecord>();
+  readonly #space: Space;
+  readonly #committer: Committer;
+  readonly #loop: CommitLoop;
+  readonly #sweeper: Sweeper;
+  readonly #reader: Reader;
+  readonly #compaction: Compaction;
+  readonly #health: Health;
+  readonly #host: SessionHost;
+  readonly #timers: Timer[] = [];
+  #time: GatewayTime;
+  #markedMs = Number.NEGATIVE_INFINITY;
+  #figuresMs = Number.NEGATIVE_INFINITY;
+  #nextSession = 1;
+  #samples = 0;
+  #isSampling = false;
+  #damagedRecords = 0;
+  #watcher: SubscriptionWatcher | null = null;
+  #setAside: SetAside | null = null;
+
+  constructor(deps: CoreDeps, cfg: CoreConfig) {
+    this.#deps = deps;
+    const { log, clock, database } = deps;
+    const { pending } = this;
+    this.#time = new GatewayTime(clock, null);
+    this.#space = new Space(cfg.path, cfg.reserveBytes);
+    this.#committer = new Committer(
+      {
+        clock,
+        database,
+        pending,
+        bodies: this.#bodies,
+        accounting: this.#accounting,
+        space: this.#space,
+        nowMs: () => this.nowMs(),
+        beforeCommit: () => this.#recordTime(),
+      },
+      { isSynced: cfg.isSynced },
+    );
+    this.#loop = new CommitLoop({ clock, source: this.#committer }, { delayMs: cfg.commitDelayMs });
+    const recorded = () => this.#loop.recorded();
+    const committed = (isUrgent: boolean) => this.#loop.committed(isUrgent);
+    this.#reader = new Reader(database, this.#bodies, (key, reason) => this.#damaged(key, reason));
+    this.#sweeper = new Sweeper({
+      log,
+      clock,
+      database,
+      pending,
+      totals: this.#totals,
+      recorded,
+      committed,
+    });
+    this.#compaction = new Compaction(log, database, this.#totals);
+    this.#health = new Health(
+      {
+        log,
+        space: this.#space,
+        bytesOnDisk: () => this.#space.bytesOnDisk + this.#committer.bytesSinceSample,
+      },
+      { maxBytes: cfg.maxBytes },
+    );
+    this.#host = {
+      pending,
+      totals: this.#totals,
+      recorded,
+      readEntries: (session, from, to) => this.#reader.readEntries(session, from, to),
+      subscribed: ({ clientId }, filter, subscription) =>
+        this.#watcher?.subscribed(clientId, filter, subscription),
+      ended: (session, isWritten) => this.#ended(session, isWritten),
+    };
+    this.#loop.onSettled((_, error) => this.#health.settled(error));
+  }
+
+  /** Reads what is on disk. @throws whatever LevelDB reports (rejects). */
+  async load(): Promise<ScanResult> {
+    const { database, clock } = this.#deps;
+    const found = await database.read((handle) =>
+      scan(handle, {
+        bodies: this.#bodies,
+        accounting: this.#accounting,
+        found: (number, clientId) => this.#found(number, clientId),
+        left: (number) => new StoredSession(this.#host, "", number, "left"),
+      }),
+    );
+    this.#time = new GatewayTime(clock, found.time);
+    this.#nextSession = found.highestSession + 1;
+    for (const [number, record] of found.records) this.#records.set(number, record);
+    this.#damagedRecords += found.damaged.length;
+    await this.#space.sampleVolume();
+    await this.#space.sampleFiles();
+    this.#health.update();
+    return found;
+  }
+
+  /** Begins to work: what was left is swept, damaged rows go, and samples are taken. */
+  begin(found: ScanResult, setAside: SetAside | null): void {
+    this.#setAside = setAside;
+    if (found.format === null) this.markFormat();
+    for (const key of found.damaged) this.removeRow(key);
+    for (const session of found.left) this.#sweeper.add(session);
+    const { clock } = this.#deps;
+    this.#timers.push(
+      clock.every(SAMPLE_EVERY_MS, () => void this.#sample()),
+      clock.every(IDLE_MARK_EVERY_MS, () => this.#recordTime()),
+    );
+  }
+
+  /** Records that the folder has this layout, completely. */
+  markFormat(): void {
+    this.#putMeta(META.format, (out) => out.u8(FORMAT));
+  }
+
+  /** Commits what is recorded and stops; the database is left open. */
+  async stop(): Promise<void> {
+    for (const timer of this.#timers) timer.cancel();
+    this.#sweeper.stop();
+    this.#markedMs = Number.NEGATIVE_INFINITY;
+    this.#figuresMs = Number.NEGATIVE_INFINITY;
+    this.#recordTime();
+    await this.#loop.stop();
+    await this.#sweeper.idle();
+    await this.#compaction.idle();
+    this.#health.stop();
+  }
+
+  nowMs(): number {
+    return this.#time.nowMs();
+  }
+
+  async *sessions(): AsyncGenerator<readonly LoadedSession[]> {
+    yield* sessionBatches(this.#deps.database, this.#sessions.values(), this.#records);
+    this.#records.clear();
+  }
+
+  /** Tells `watcher` of every subscription there is, and from then on of every change. */
+  async watchSubscriptions(watcher: SubscriptionWatcher): Promise<void> {
+    await this.committed(true);
+    const sessions = [...this.#sessions.values()];
+    this.#watcher = watcher;
+    for await (const [clientId, subscription] of subscriptionsOf(this.#deps.database, sessions)) {
+      watcher.subscribed(clientId, subscription.filter, subscription);
+    }
+  }
+
+  retained(): AsyncGenerator<readonly LoadedRetained[]> {
+    return retainedBatches(this.#deps.database, (key, reason) => this.#damaged(key, reason));
+  }
+
+  session(clientId: string): SessionStore {
+    return this.storedSession(clientId);
+  }
+
+  storedSession(clientId: string): StoredSession {
+    let session = this.#sessions.get(clientId);
+    if (session === undefined) {
+      session = new StoredSession(this.#host, clientId, this.#nextSession++, "new");
+      this.#sessions.set(clientId, session);
+    }
+    return session;
+  }
+
+  putRetained(message: StoredMessage): void {
+    this.pending.putRetained(message.topic, message, sizeOf(message));
+    this.#loop.recorded();
+  }
+
+  deleteRetained(topic: string): void {
+    this.pending.putRetained(topic, null, 0);
+    this.#loop.recorded();
+  }
+
+  async getRetained(topic: string): Promise<StoredMessage | null> {
+    const recorded = this.pending.retained(topic);
+    if (recorded !== undefined) return recorded;
+    const key = textKey(TABLE.retained, topic);
+    const value = await this.#deps.database.read((handle) => handle.get(key));
+    if (value === undefined) return null;
+    return parseRow(
+      key,
+      () => readMessage(openValue(key, value)),
+      (_, reason) => this.#damaged(key, reason),
+    );
+  }
+
+  admit(bytes: number): StoreRefusal | null {
+    return this.#health.admit(bytes);
+  }
+
+  schedule(urgent: boolean): number {
+    return this.#loop.schedule(urgent);
+  }
+
+  get settledGroup(): number {
+    return this.#loop.settledGroup;
+  }
+
+  onSettled(listener: (group: number, error: GatewayError | null) => void): StopListening {
+    return this.#loop.onSettled(listener);
+  }
+
+  committed(urgent: boolean): Promise<void> {
+    return this.#loop.committed(urgent);
+  }
+
+  get state(): StoreState {
+    return this.#health.state;
+  }
+
+  onState(listener: (state: StoreState) => void): StopListening {
+    return this.#health.onState(listener);
+  }
+
+  get pendingBytes(): number {
+    return this.pending.bytes;
+  }
+
+  get pendingOperations(): number {
+    return this.pending.operations;
+  }
+
+  /** The session of a client if it has one. */
+  knownSession(clientId: string): StoredSession | undefined {
+    return this.#sessions.get(clientId);
+  }
+
+  /** Records a row of a table the store itself knows nothing of. */
+  putRow(key: Buffer, writeValue: (out: ByteWriter) => void): void {
+    this.pending.putRow({ key, value: encodeValue(key, writeValue), cause: "session" });
+    this.#loop.recorded();
+  }
+
+  removeRow(key: Buffer): void {
+    this.pending.putRow({ key, value: null, cause: "delete" });
+    this.#loop.recorded();
+  }
+
+  /** Resolves when ended sessions have been swept up and no compaction is under way. */
+  async idle(): Promise<void> {
+    await this.#sweeper.idle();
+    await this.#compaction.idle();
+  }
+
+  status(): StoreStatus {
+    const nowMs = this.nowMs();
+    const { commits, failedCommits, lastCommitMs, longestCommitMs, bytesSinceSample } =
+      this.#committer;
+    const { freeBytes, volumeBytes, reserveBytes, bytesOnDisk } = this.#space;
+    return {
+      state: this.state,
+      trouble: this.#health.trouble,
+      sessions: this.#sessions.size,
+      queuedMessages: this.#totals.messages,
+      queuedBytes: this.#totals.bytes,
+      bodies: this.#bodies.count,
+      bytesOnDisk: bytesOnDisk + bytesSinceSample,
+      freeBytes,
+      volumeBytes,
+      reserveBytes,
+      maxBytes: this.#health.maxBytes,
+      pendingBytes: this.pendingBytes,
+      pendingOperations: this.pendingOperations,
+      commits,
+      failedCommits,
+      lastCommitMs,
+      longestCommitMs,
+      cancelled: this.#totals.cancelled,
+      compactions: this.#compaction.count,
+      writes: this.#accounting.total,
+      writesToday: this.#accounting.today(nowMs),
+      writesYesterday: this.#accounting.yesterday(nowMs),
+      tableBytesWritten: tableBytesIn(this.#deps.database.stats()),
+      setAside: this.#setAside,
+      damagedRecords: this.#damagedRecords,
+    };
+  }
+
+  #found(number: number, clientId: string): StoredSession {
+    const session = new StoredSession(this.#host, clientId, number, "stored");
+    this.#sessions.set(clientId, session);
+    return session;
+  }
+
+  #ended(session: StoredSession, isWritten: boolean): void {
+    if (this.#sessions.get(session.clientId) === session) this.#sessions.delete(session.clientId);
+    this.#watcher?.ended(session.clientId);
+    if (isWritten) this.#sweeper.add(session);
+  }
+
+  #damaged(key: Buffer, reason: string): void {
+    this.#damagedRecords++;
+    if (this.#damagedRecords > 1) return;
+    this.#deps.log.error({ table: key[0], err: reason }, "a record in the store is damaged");
+  }
+
+  #recordTime(): void {
+    const nowMs = this.nowMs();
+    if (nowMs - this.#markedMs >= MARK_EVERY_MS || this.#time.hasJumped()) {
+      this.#markedMs = nowMs;
+      const mark = this.#time.mark();
+      this.#putMeta(META.time, (out) => {
+        out.u48(mark.gatewayMs);
+        out.u48(mark.wallMs);
+      });
+    }
+    if (nowMs - this.#figuresMs < FIGURES_EVERY_MS) return;
+    this.#figuresMs = nowMs;
+    this.#putMeta(META.writes, (out) => this.#accounting.write(out, nowMs));
+  }
+
+  #putMeta(key: Buffer, writeValue: (out: ByteWriter) => void): void {
+    this.pending.putRow({ key, value: encodeValue(key, writeValue), cause: "time" });
+    this.#loop.recorded();
+  }
+
+  async #sample(): Promise<void> {
+    // A disk that does not answer must not be asked again and again.
+    if (this.#isSampling) return;
+    this.#isSampling = true;
+    await this.#takeSamples().finally(() => {
+      this.#isSampling = false;
+    });
+  }
+
+  async #takeSamples(): Promise<void> {
+    const count = this.#samples++;
+    const isTrouble = this.state !== "ready";
+    if (isTrouble || count % VOLUME_EVERY === 0) await this.#space.sampleVolume();
+    if (isTrouble || count % FILES_EVERY === 0) {
+      this.#committer.bytesSinceSample = 0;
+      await this.#space.sampleFiles();
+      if (this.#time.hasJumped()) this.#recordTime();
+      this.#compaction.check();
+    }
+    this.#health.update();
+  }
+}
+
+function encodeValue(key: Buffer, writeValue: (out: ByteWriter) => void): Buffer {
+  const out = new ByteWriter();
+  out.rawBytes(key);
+  beginValue(out);
+  writeValue(out);
+  endValue(out, 0);
+  return Buffer.from(out.slice(key.length, out.length));
+}

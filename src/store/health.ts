@@ -1,0 +1,102 @@
+import type { GatewayError } from "../errors/index.ts";
+import type { Log } from "../log/index.ts";
+import type { StopListening, StoreRefusal, StoreState } from "./engine-store.ts";
+import type { Space } from "./space.ts";
+
+/** Leaving `full` takes this much more room than entering it, so that it does not flicker. */
+const HYSTERESIS = 0.05;
+
+export interface HealthDeps {
+  readonly log: Log;
+  readonly space: Space;
+  /** Bytes of the store's files, with what was written since they were added up. */
+  bytesOnDisk(): number;
+}
+
+/** Whether the store takes messages, and why not. */
+export class Health {
+  readonly #deps: HealthDeps;
+  readonly maxBytes: number;
+  readonly #listeners = new Set<(state: StoreState) => void>();
+  #state: StoreState = "ready";
+  #failure: GatewayError | null = null;
+  #trouble: string | null = null;
+  #isStopped = false;
+
+  constructor(deps: HealthDeps, cfg: { maxBytes: number }) {
+    this.#deps = deps;
+    this.maxBytes = cfg.maxBytes;
+  }
+
+  get state(): StoreState {
+    return this.#state;
+  }
+
+  get trouble(): string | null {
+    return this.#trouble;
+  }
+
+  onState(listener: (state: StoreState) => void): StopListening {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  admit(bytes: number): StoreRefusal | null {
+    switch (this.#state) {
+      case "ready":
+        return this.#deps.bytesOnDisk() + bytes > this.maxBytes ? "STORE_FULL" : null;
+      case "full":
+        return "STORE_FULL";
+      case "failing":
+        return this.#failure?.code === "STORE_FULL" ? "STORE_FULL" : "STORE_WRITE_FAILED";
+      case "stopped":
+        return "STORE_WRITE_FAILED";
+    }
+  }
+
+  /** A group was settled. */
+  settled(error: GatewayError | null): void {
+    if (error === null && this.#failure === null) return;
+    this.#failure = error;
+    this.update();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.update();
+  }
+
+  /** Looks at everything again. */
+  update(): void {
+    this.#trouble = this.#findTrouble();
+    const next = this.#stateNow();
+    if (next === this.#state) return;
+    const before = this.#state;
+    this.#state = next;
+    const { log } = this.#deps;
+    if (next === "ready") log.info({ before }, "the store takes messages again");
+    else if (next !== "stopped") {
+      const code = this.#failure?.code ?? "STORE_FULL";
+      log.error({ code, state: next, err: this.#trouble }, "the store takes no messages");
+    }
+    for (const listener of this.#listeners) listener(next);
+  }
+
+  #stateNow(): StoreState {
+    if (this.#isStopped) return "stopped";
+    if (this.#failure !== null) return "failing";
+    return this.#trouble === null ? "ready" : "full";
+  }
+
+  #findTrouble(): string | null {
+    if (this.#failure !== null) return this.#failure.message;
+    const { space } = this.#deps;
+    const margin = this.#state === "full" ? 1 + HYSTERESIS : 1;
+    if (space.freeBytes < space.reserveBytes * margin) {
+      return `${space.freeBytes} bytes are free on its volume, ${space.reserveBytes} are kept free`;
+    }
+    const bytes = this.#deps.bytesOnDisk();
+    if (bytes * margin > this.maxBytes) return `it has ${bytes} bytes, at most ${this.maxBytes}`;
+    return null;
+  }
+}

@@ -1,0 +1,196 @@
+import type { SessionRecord } from "../mqtt/index.ts";
+import type { Accounting } from "./accounting.ts";
+import type { Bodies } from "./bodies.ts";
+import { MalformedRecord } from "./bytes.ts";
+import { readEntrySummary } from "./entry-codec.ts";
+import type { TimeMark } from "./gateway-time.ts";
+import { FOREIGN_TABLES, seqOfKey, sessionOfKey, TABLE, tableRange, textKey } from "./keys.ts";
+import { type LevelHandle, rowsOf } from "./level.ts";
+import { readMessage } from "./message-codec.ts";
+import { readSession } from "./record-codec.ts";
+import type { StoredSession } from "./session-store.ts";
+import { openValue } from "./value.ts";
+
+/** Rows of the meta table. */
+export const META = {
+  format: textKey(TABLE.meta, "format"),
+  time: textKey(TABLE.meta, "time"),
+  writes: textKey(TABLE.meta, "writes"),
+} as const;
+
+/** The layout described in keys.ts. */
+export const FORMAT = 1;
+
+/** What one walk over the whole store finds. */
+export interface ScanResult {
+  /** Null in a new store, and in one whose migration was not finished. */
+  readonly format: number | null;
+  readonly time: TimeMark | null;
+  /** By session number. */
+  readonly records: Map<number, SessionRecord>;
+  /** Ended sessions that left rows. */
+  readonly left: StoredSession[];
+  readonly highestSession: number;
+  /** Rows that cannot be read. */
+  readonly damaged: Buffer[];
+  /** There are rows of another program's layout. */
+  readonly hasForeign: boolean;
+}
+
+export interface ScanTarget {
+  readonly bodies: Bodies;
+  readonly accounting: Accounting;
+  /** Makes the session that was found, or one whose rows were left. */
+  found(number: number, clientId: string): StoredSession;
+  left(number: number): StoredSession;
+}
+
+/**
+ * Walks over everything but the bodies, in key order: records come first, so that every other row
+ * finds its session. It is also the verification: LevelDB reports blocks it cannot read, and the
+ * checksum of each row shows the rest.
+ * @throws whatever LevelDB reports (rejects).
+ */
+export async function scan(handle: LevelHandle, target: ScanTarget): Promise<ScanResult> {
+  const walk = new Walk(target);
+  const all = { gte: Buffer.of(0), lt: tableRange(TABLE.body).gte };
+  for await (const rows of rowsOf(handle, all))
+    for (const [key, value] of rows) walk.row(key, value);
+  target.bodies.startAfter(await highestBody(handle));
+  return walk.result(await hasRows(handle, FOREIGN_TABLES, 0xfe));
+}
+
+class Walk {
+  readonly #target: ScanTarget;
+  readonly #sessions = new Map<number, StoredSession>();
+  readonly #left = new Map<number, StoredSession>();
+  readonly #records = new Map<number, SessionRecord>();
+  readonly #damaged: Buffer[] = [];
+  #format: number | null = null;
+  #time: TimeMark | null = null;
+  #highestSession = 0;
+
+  constructor(target: ScanTarget) {
+    this.#target = target;
+  }
+
+  row(key: Buffer, value: Buffer): void {
+    try {
+      this.#take(key, value);
+    } catch (err) {
+      if (!(err instanceof MalformedRecord)) throw err;
+      this.#damaged.push(key);
+    }
+  }
+
+  result(hasForeign: boolean): ScanResult {
+    return {
+      format: this.#format,
+      time: this.#time,
+      records: this.#records,
+      left: [...this.#left.values()],
+      highestSession: this.#highestSession,
+      damaged: this.#damaged,
+      hasForeign,
+    };
+  }
+
+  #take(key: Buffer, value: Buffer): void {
+    switch (key[0] ?? 0) {
+      case TABLE.meta:
+        this.#takeMeta(key, value);
+        break;
+      case TABLE.session: {
+        const { clientId, record } = readSession(openValue(key, value));
+        const number = this.#number(key, 7);
+        this.#records.set(number, record);
+        this.#sessions.set(number, this.#target.found(number, clientId));
+        break;
+      }
+      case TABLE.subscription:
+        openValue(key, value);
+        this.#session(this.#number(key, 7));
+        break;
+      case TABLE.inbound:
+        openValue(key, value);
+        this.#session(this.#number(key, 9)).inboundOnDisk.add(key.readUInt16BE(7));
+        break;
+      case TABLE.queue: {
+        const { bytes, body } = readEntrySummary(key, value);
+        this.#session(this.#number(key, 13)).found(seqOfKey(key), bytes, body);
+        if (body !== 0) this.#target.bodies.use(body, 1);
+        break;
+      }
+      case TABLE.retained:
+      case TABLE.packet:
+        openValue(key, value);
+        break;
+      default:
+        throw new MalformedRecord("unknown table");
+    }
+  }
+
+  #takeMeta(key: Buffer, value: Buffer): void {
+    const from = openValue(key, value);
+    if (key.equals(META.format)) this.#format = from.u8();
+    else if (key.equals(META.time)) this.#time = { gatewayMs: from.u48(), wallMs: from.u48() };
+    else if (key.equals(META.writes)) this.#target.accounting.restore(from);
+    else throw new MalformedRecord("unknown meta row");
+  }
+
+  /** The session number in a key of at least `minBytes`. */
+  #number(key: Buffer, minBytes: number): number {
+    if (key.length < minBytes) throw new MalformedRecord("the key is too short");
+    const number = sessionOfKey(key);
+    this.#highestSession = Math.max(this.#highestSession, number);
+    return number;
+  }
+
+  /** The session a row belongs to; one without a record has ended, or its record is damaged. */
+  #session(number: number): StoredSession {
+    const session = this.#sessions.get(number) ?? this.#left.get(number);
+    if (session !== undefined) return session;
+    const left = this.#target.left(number);
+    this.#left.set(number, left);
+    return left;
+  }
+}
+
+async function highestBody(handle: LevelHandle): Promise<number> {
+  const iterator = handle.iterator(tableRange(TABLE.body), { reverse: true, withValues: false });
+  try {
+    const [row] = await iterator.nextv(1);
+    return row === undefined ? 0 : sessionOfKey(row[0]);
+  } finally {
+    await iterator.close();
+  }
+}
+
+async function hasRows(handle: LevelHandle, first: number, last: number): Promise<boolean> {
+  const iterator = handle.iterator(tableRange(first, last), { withValues: false });
+  try {
+    return (await iterator.nextv(1)).length > 0;
+  } finally {
+    await iterator.close();
+  }
+}
+
+/**
+ * Compares bodies with the entries that use them, after a repair brought tables back that were
+ * deleted: gives the bodies nobody uses, and those that cannot be read.
+ */
+export async function unusedBodies(handle: LevelHandle, bodies: Bodies): Promise<Buffer[]> {
+  const unused: Buffer[] = [];
+  for await (const rows of rowsOf(handle, tableRange(TABLE.body), 64)) {
+    for (const [key, value] of rows) {
+      try {
+        readMessage(openValue(key, value));
+        if (bodies.uses(sessionOfKey(key)) === 0) unused.push(key);
+      } catch (err) {
+        if (!(err instanceof MalformedRecord)) throw err;
+        unused.push(key);
+      }
+    }
+  }
+  return unused;
+}
