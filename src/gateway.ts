@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { type Api, createApi } from "./api/index.ts";
 import { createAuth } from "./auth/index.ts";
 import { type Bridge, bridgeFaults, createBridge, findLoop } from "./bridge/index.ts";
-import { createBroker } from "./broker/index.ts";
+import { createBroker, createSysTopics } from "./broker/index.ts";
 import type { Config, ConfigStore } from "./config/index.ts";
 import { GatewayError } from "./errors/index.ts";
 import { createHealth } from "./health/index.ts";
@@ -76,13 +76,17 @@ export function createGateway(deps: GatewayDeps): Gateway {
       authenticator: auth,
       authorizer: auth,
     },
-    { mqtt: config.mqtt, msqLen: config.msq_len, concurrency: config.nanomq.parallel },
+    { mqtt: config.mqtt, msqLen: config.msq_len },
   );
   const bridges = new Map<string, Bridge>(
     Object.entries(config.bridges).map(([name, bridge]) => [
       name,
       createBridge({ log, clock, bus: broker, deviceId: deps.deviceId }, name, bridge),
     ]),
+  );
+  const sysTopics = createSysTopics(
+    { log, clock, broker },
+    { node: `tidegate-${deps.deviceId}`, version: deps.version },
   );
   const telemetry = createTelemetry(
     { log, clock, sources: { storeStatus: () => store.status() } },
@@ -130,6 +134,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     store,
     auth,
     broker,
+    sysTopics,
     together([...bridges.values()]),
     telemetry,
     api,

@@ -1,4 +1,5 @@
 import { PacketFault, REASON } from "./codec/index.ts";
+import { LazyMap } from "./lazy-map.ts";
 
 /**
  * Topic Aliases a client sends (MQTT 5.0 §3.3.2.3.4), for one connection. `V` is whatever stands
@@ -6,7 +7,7 @@ import { PacketFault, REASON } from "./codec/index.ts";
  */
 export class IncomingAliases<V> {
   readonly #max: number;
-  readonly #topics = new Map<number, V>();
+  readonly #topics = new LazyMap<number, V>();
 
   constructor(max: number) {
     this.#max = max;
@@ -46,7 +47,7 @@ const NONE: OutgoingAlias = { alias: 0, isNew: true };
 /** Topic Aliases the server sends on one connection: the first topics get one, up to the maximum. */
 export class OutgoingAliases {
   readonly #max: number;
-  readonly #known = new Map<string, OutgoingAlias>();
+  readonly #known = new LazyMap<string, OutgoingAlias>();
 
   constructor(max: number) {
     this.#max = max;

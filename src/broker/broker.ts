@@ -14,6 +14,7 @@ import type {
 import type { Clock } from "../time/index.ts";
 import { REASON } from "./codec/index.ts";
 import type { EngineStore } from "./engine-store.ts";
+import type { Emitter as BrokerEmitter } from "./exchange.ts";
 import { GatewayBroker } from "./gateway-broker.ts";
 import { FIXED_LIMITS, type FixedLimits, type Limits } from "./limits.ts";
 import type { Authenticator, Authorizer } from "./ports.ts";
@@ -27,18 +28,20 @@ export interface BrokerDeps {
   readonly store: EngineStore;
   readonly authenticator: Authenticator;
   readonly authorizer: Authorizer;
-  /** aedes's own persistence, for extensions that use it beside the engine. */
+  /** aedes's own persistence, for extensions that use it beside the engine: set up at the start. */
   readonly persistence?: object;
-  /** The engine answers every failure of the store to the clients it concerns; kept for the composition root. */
-  onFatal?(err: Error): void;
+  /**
+   * aedes's emitter (mqemitter 7, in Redis for one), by which brokers get each other's messages and
+   * take clients over from each other. Sessions, queues and retained messages from before stay each
+   * broker's own. Closed with the broker, as aedes does.
+   */
+  readonly emitter?: BrokerEmitter;
 }
 
 export interface BrokerConfig {
   readonly mqtt: Config["mqtt"];
-  /** Messages queued for one session; the oldest are dropped and counted. */
+  /** Messages queued for one session; at the bound `mqtt.queue_policy` decides. */
   readonly msqLen: number;
-  /** Kept for NanoMQ's tools: the engine routes one message at a time and waits for none. */
-  readonly concurrency: number;
   /** Bounds that have no configuration key; their defaults where left out. */
   readonly bounds?: Partial<FixedLimits>;
 }
@@ -76,9 +79,16 @@ export interface Broker extends Bus {
   disconnect(clientId: string): boolean;
   counters(): MessageCounters;
   retainedCount(): number;
-  /** Applies limits while running; packet sizes and the Keep Alive multiplier count for new connections. */
+  /**
+   * Applies limits while running, in their configuration keys' units; packet sizes told to clients,
+   * the Keep Alive multiplier and the number in flight count for new connections.
+   */
   reconfigure(live: {
     readonly msqLen?: number;
+    readonly queuePolicy?: Config["mqtt"]["queue_policy"];
+    readonly maxQueuedBytes?: number;
+    readonly maxInflight?: number;
+    readonly stalledReaderS?: number;
     readonly maxPacketSizeBytes?: number;
     readonly clientMaxPacketSizeBytes?: number;
     readonly keepaliveMultiplier?: number;
@@ -218,6 +228,10 @@ export function createBroker(deps: BrokerDeps, cfg: BrokerConfig): Broker {
       limits.maxPacketBytes = live.maxPacketSizeBytes ?? limits.maxPacketBytes;
       limits.clientMaxPacketBytes = live.clientMaxPacketSizeBytes ?? limits.clientMaxPacketBytes;
       limits.keepAlivePermille = live.keepaliveMultiplier ?? limits.keepAlivePermille;
+      limits.queuePolicy = live.queuePolicy ?? limits.queuePolicy;
+      limits.maxQueuedBytes = live.maxQueuedBytes ?? limits.maxQueuedBytes;
+      limits.maxInflight = live.maxInflight ?? limits.maxInflight;
+      if (live.stalledReaderS !== undefined) limits.stalledReaderMs = live.stalledReaderS * 1000;
     },
   };
 }
@@ -233,6 +247,10 @@ function limitsOf({ mqtt, msqLen, bounds }: BrokerConfig): Limits {
     ...FIXED_LIMITS,
     ...bounds,
     maxQueuedMessages: msqLen,
+    maxQueuedBytes: mqtt.max_queued_bytes,
+    queuePolicy: mqtt.queue_policy,
+    maxInflight: mqtt.max_inflight,
+    stalledReaderMs: mqtt.stalled_reader_s * 1000,
     maxPacketBytes: mqtt.max_packet_size_bytes,
     clientMaxPacketBytes: mqtt.client_max_packet_size_bytes,
     maxTopicLevels: mqtt.max_topic_levels,

@@ -1,27 +1,26 @@
 import { EventEmitter } from "node:events";
-import { topic as parseTopic, type QoS, topicFilter } from "../mqtt/index.ts";
+import { isQoS, type QoS, type TopicFilter, topicFilter } from "../mqtt/index.ts";
+import { messageOf } from "./aedes-packet.ts";
 import { REASON } from "./codec/index.ts";
 import type { Connection } from "./connection.ts";
-import type { Engine } from "./engine.ts";
+import type { GatewayBroker } from "./gateway-broker.ts";
 
 type Done = (err?: Error) => void;
-
-interface WireSubscription {
-  readonly topic: string;
-  readonly qos: QoS;
-}
 
 /**
  * A connection as aedes's hooks and events show it: `Client` of aedes 1.2.0. Made only for those
  * who ask for it.
  */
 export class ClientFace extends EventEmitter {
-  readonly #engine: Engine;
+  readonly broker: GatewayBroker;
+  /** What was given to `handle` with the stream. */
+  readonly req: object | undefined;
   readonly #connection: Connection;
 
-  constructor(engine: Engine, connection: Connection) {
+  constructor(broker: GatewayBroker, connection: Connection, request: object | undefined) {
     super();
-    this.#engine = engine;
+    this.broker = broker;
+    this.req = request;
     this.#connection = connection;
   }
 
@@ -54,55 +53,59 @@ export class ClientFace extends EventEmitter {
   }
 
   /** Sends a message to this client alone. */
-  publish(
-    message: { topic: string; payload: Buffer | string; qos?: QoS; retain?: boolean },
-    done?: Done,
-  ): void {
+  publish(packet: object, done?: Done): void {
     const { session } = this.#connection;
-    const { pipeline, sessionContext } = this.#engine;
+    const { pipeline, sessionContext, committer } = this.broker.engine;
     if (session === null) {
       done?.(new Error("client is not connected"));
       return;
     }
     const pub = pipeline.acquire();
-    const { topic, payload, qos = 0, retain = false } = message;
-    pub.load({
-      topic: parseTopic(topic),
-      payload: typeof payload === "string" ? Buffer.from(payload) : payload,
-      qos,
-      retain,
-      origin: { kind: "system" },
-      publishedMs: Date.now(),
-      expiresAtMs: null,
-    });
+    try {
+      pub.load({ ...messageOf(packet), publishedMs: Date.now(), expiresAtMs: null });
+    } catch (err) {
+      done?.(err instanceof Error ? err : new Error(String(err)));
+      return;
+    }
     sessionContext.outgoing.begin(pub);
-    session.deliver(pub, qos, retain, [], null, -1);
+    session.deliver(pub, pub.qos, pub.retain, [], null, -1);
+    sessionContext.outgoing.end();
     if (pub.ticket === null) {
       done?.();
       return;
     }
-    this.#engine.committer.wait(pub.ticket, false);
+    committer.wait(pub.ticket, false);
     pub.ticket.seal(() => done?.());
   }
 
-  subscribe(wanted: WireSubscription | readonly WireSubscription[], done?: Done): void {
+  /** `wanted` is one subscription, a list, or a packet with `subscriptions`. */
+  subscribe(wanted: unknown, done?: Done): void {
     const { session } = this.#connection;
-    const list: readonly WireSubscription[] = [wanted].flat();
-    if (session !== null) {
-      for (const { topic, qos } of list) {
-        this.#engine.subscribing.subscribeOther(session, topicFilter(topic), qos);
+    const { subscribing, committer } = this.broker.engine;
+    try {
+      for (const { filter, qos } of subscriptionsOf(wanted)) {
+        if (session !== null) subscribing.subscribeOther(session, filter, qos);
       }
+    } catch (err) {
+      done?.(err instanceof Error ? err : new Error(String(err)));
+      return;
     }
-    this.#engine.committer.after(false, () => done?.());
+    committer.after(false, () => done?.());
   }
 
-  unsubscribe(wanted: string | readonly string[], done?: Done): void {
+  /** `wanted` is one filter, a list, or a packet with `unsubscriptions`. */
+  unsubscribe(wanted: unknown, done?: Done): void {
     const { session } = this.#connection;
-    const list: readonly string[] = [wanted].flat();
-    if (session !== null) {
-      for (const filter of list) this.#engine.lifecycle.unsubscribe(session, topicFilter(filter));
+    const { lifecycle, committer } = this.broker.engine;
+    try {
+      for (const filter of filtersOf(wanted)) {
+        if (session !== null) lifecycle.unsubscribe(session, filter);
+      }
+    } catch (err) {
+      done?.(err instanceof Error ? err : new Error(String(err)));
+      return;
     }
-    this.#engine.committer.after(false, () => done?.());
+    committer.after(false, () => done?.());
   }
 
   /** Nothing to do: a queue leaves by itself. */
@@ -114,4 +117,28 @@ export class ClientFace extends EventEmitter {
     this.#connection.end(REASON.administrativeAction, "closed by the server");
     done?.();
   }
+}
+
+/** @throws GatewayError MQTT_TOPIC_INVALID; TypeError. */
+function subscriptionsOf(wanted: unknown): readonly { filter: TopicFilter; qos: QoS }[] {
+  return listOf(wanted, "subscriptions").map((item) => {
+    const name: unknown = Object(item).topic;
+    const qos: unknown = Object(item).qos ?? 0;
+    if (typeof name !== "string" || !isQoS(qos)) throw new TypeError("not a subscription");
+    return { filter: topicFilter(name), qos };
+  });
+}
+
+/** @throws GatewayError MQTT_TOPIC_INVALID; TypeError. */
+function filtersOf(wanted: unknown): readonly TopicFilter[] {
+  return listOf(wanted, "unsubscriptions").map((item) => {
+    const name: unknown = typeof item === "string" ? item : Object(item).topic;
+    if (typeof name !== "string") throw new TypeError("not a filter");
+    return topicFilter(name);
+  });
+}
+
+function listOf(wanted: unknown, member: string): readonly unknown[] {
+  const list: unknown = Object(wanted)[member] ?? wanted;
+  return Array.isArray(list) ? list : [list];
 }

@@ -20,14 +20,13 @@ import type { Engine } from "./engine.ts";
 import type { Link } from "./link.ts";
 import type { TopicPlan } from "./pipeline.ts";
 import type { Session } from "./session.ts";
+import type { Reader } from "./turns.ts";
 import { Writer } from "./writer.ts";
 
 /** Why reading is paused; it goes on when none is left. */
 export const PAUSE = { connecting: 1, unacknowledged: 2, fairness: 4, hook: 8 } as const;
 
 const NO_ORIGIN: Origin = { kind: "system" };
-/** Receivers reached and packets read before others get their turn. */
-const WORK_PER_TURN = 20_000;
 
 type State = "new" | "connecting" | "ready" | "closed";
 
@@ -35,7 +34,7 @@ type State = "new" | "connecting" | "ready" | "closed";
  * One network connection: what has come, what may come now, and how it ends. It reads packets and
  * hands each to its part of the engine.
  */
-export class Connection implements FrameSink, Link, AckOwner {
+export class Connection implements FrameSink, Link, AckOwner, Reader {
   readonly engine: Engine;
   readonly stream: Duplex;
   readonly peer: Peer;
@@ -70,13 +69,14 @@ export class Connection implements FrameSink, Link, AckOwner {
   /** What a DISCONNECT or fault said, for logs and `$SYS`. */
   endReason: ReasonCode = REASON.success;
   #pauses = 0;
+  #isOverfull = false;
   readonly #scanner: FrameScanner;
 
   constructor(engine: Engine, stream: Duplex, peer: Peer) {
     this.engine = engine;
     this.stream = stream;
     this.peer = peer;
-    this.lastTick = engine.tick;
+    this.lastTick = engine.tickAt(peer.acceptedMs);
     this.writer = new Writer(stream, engine.flusher, () => this.#onDrained());
     this.acks = new AckQueue(this);
     this.#scanner = new FrameScanner(this, engine.limits, engine.flusher.pool);
@@ -118,7 +118,10 @@ export class Connection implements FrameSink, Link, AckOwner {
       this.workLeft--;
       this.#handle(type, buf, body, end);
     }
-    if (this.workLeft < 0 && this.#pauses === 0) this.#yield();
+    if (this.workLeft < 0 && this.#pauses === 0) {
+      this.workLeft = this.engine.turns.more();
+      if (this.workLeft === 0) this.#yield();
+    }
     return this.#pauses === 0 && this.state !== "closed";
   }
 
@@ -136,6 +139,13 @@ export class Connection implements FrameSink, Link, AckOwner {
     setImmediate(() => this.#readOn());
   }
 
+  /** Its turn has come again. */
+  goOn(): void {
+    this.#pauses &= ~PAUSE.fairness;
+    this.lastTick = this.engine.tick;
+    this.#readOn();
+  }
+
   /** CONNECT is accepted: packets are read by its version's rules from here on. */
   useVersion(connect: Connect): void {
     this.connect = connect;
@@ -149,6 +159,13 @@ export class Connection implements FrameSink, Link, AckOwner {
     if (this.session?.inbound.delete(packetId) === true) {
       this.session.store?.deleteInbound(packetId);
     }
+  }
+
+  onQueueFull(): void {
+    // Not at once: a message is on its way to others as well.
+    if (this.#isOverfull) return;
+    this.#isOverfull = true;
+    setImmediate(() => this.end(REASON.quotaExceeded, "the client's queue is full"));
   }
 
   closeUnacknowledged(): void {
@@ -189,22 +206,29 @@ export class Connection implements FrameSink, Link, AckOwner {
     this.engine.onClosed(this, reason, wasReady, fault);
   }
 
+  /** Sends the first of `packets` that the client takes ([MQTT-3.1.2-24]); false when there is none. */
+  sendFitting(...packets: readonly Buffer[]): boolean {
+    const fitting = packets.find((packet) => packet.length <= this.maxPacketBytes);
+    if (fitting !== undefined) this.writer.send(fitting);
+    return fitting !== undefined;
+  }
+
   #sendDisconnect(code: ReasonCode, reason: string): void {
     const hasText = this.wantsProblemInformation && reason !== "";
     const full = disconnect5(code, hasText ? { reasonString: reason } : {});
     // [MQTT-3.14.2-3]: the reason string is left out when it makes the packet too large.
-    this.writer.send(full.length <= this.maxPacketBytes ? full : disconnect5(code, {}));
+    this.sendFitting(full, disconnect5(code, {}));
   }
 
   #onData(chunk: Buffer): void {
     if (this.state === "closed") return;
-    this.workLeft = WORK_PER_TURN;
+    this.workLeft = this.engine.turns.slice();
     this.#guard(() => this.#scanner.push(chunk));
   }
 
   #readOn(): void {
     if (this.state === "closed" || this.#pauses !== 0) return;
-    this.workLeft = WORK_PER_TURN;
+    this.workLeft = this.engine.turns.slice();
     this.#guard(() => {
       if (this.#scanner.resume()) this.stream.resume();
     });
@@ -221,14 +245,14 @@ export class Connection implements FrameSink, Link, AckOwner {
 
   #refuse(fault: PacketFault): void {
     if (this.state === "connecting" && this.isV5) {
-      this.writer.send(connack5(false, fault.code, {}));
+      this.sendFitting(connack5(false, fault.code, {}));
     }
     this.fail(fault.code, fault.message);
   }
 
   #yield(): void {
     this.pauseReading(PAUSE.fairness);
-    setImmediate(() => this.resumeReading(PAUSE.fairness));
+    this.engine.turns.wait(this);
   }
 
   #onDrained(): void {
@@ -254,8 +278,7 @@ export class Connection implements FrameSink, Link, AckOwner {
     if (session === null) return;
     switch (type) {
       case PACKET.puback:
-        session.onPuback(this.#readAck(type, buf, body, end).packetId);
-        if (engine.hooks.listens("ack")) engine.hooks.emit("ack", this);
+        this.#onAck(session, type, this.#readAck(type, buf, body, end).packetId);
         return;
       case PACKET.pubrec:
         this.#onPubrec(session, buf, body, end);
@@ -264,8 +287,7 @@ export class Connection implements FrameSink, Link, AckOwner {
         engine.publishing.release(this, this.#readAck(type, buf, body, end).packetId);
         return;
       case PACKET.pubcomp:
-        session.onPubcomp(this.#readAck(type, buf, body, end).packetId);
-        if (engine.hooks.listens("ack")) engine.hooks.emit("ack", this);
+        this.#onAck(session, type, this.#readAck(type, buf, body, end).packetId);
         return;
       case PACKET.subscribe:
         engine.subscribing.subscribe(this, session, buf, body, end);
@@ -277,7 +299,7 @@ export class Connection implements FrameSink, Link, AckOwner {
         const at = this.writer.reserve(2);
         this.writer.out[at] = PACKET.pingresp << 4;
         this.writer.out[at + 1] = 0;
-        if (engine.hooks.listens("ping")) engine.hooks.emit("ping", this);
+        if (engine.hooks.listens("ping")) engine.hooks.emit("ping", this, { cmd: "pingreq" });
         return;
       }
       case PACKET.disconnect:
@@ -287,6 +309,16 @@ export class Connection implements FrameSink, Link, AckOwner {
         // AUTH: only a client that named a method in CONNECT may send it, and no method is accepted.
         throw protocolError("AUTH without an authentication method");
     }
+  }
+
+  /** PUBACK or PUBCOMP; the event names the packet that is acknowledged, without its content. */
+  #onAck(session: Session, type: number, messageId: number): void {
+    const isPuback = type === PACKET.puback;
+    if (isPuback) session.onPuback(messageId);
+    else session.onPubcomp(messageId);
+    const { hooks } = this.engine;
+    if (!hooks.listens("ack")) return;
+    hooks.emit("ack", this, { cmd: isPuback ? "publish" : "pubrel", messageId });
   }
 
   #readAck(type: number, buf: Buffer, body: number, end: number) {

@@ -28,7 +28,7 @@ export class Deadlines {
   }
 
   start(clock: Clock): void {
-    this.#timer ??= clock.every(PERIOD_MS, () => this.run());
+    this.#timer ??= clock.every(PERIOD_MS, () => void this.run());
   }
 
   stop(): void {
@@ -51,18 +51,19 @@ export class Deadlines {
     return entry;
   }
 
-  /** Runs what is due now. */
-  run(): void {
+  /** Runs what is due now; true when that was too much for once and more is due. */
+  run(): boolean {
     const nowMs = this.#nowMs();
     for (let i = 0; i < BATCH; i++) {
       const first = this.#heap[0];
-      if (first === undefined || (first.task !== null && first.atMs > nowMs)) return;
+      if (first === undefined || (first.task !== null && first.atMs > nowMs)) return false;
       this.#pop();
       const { task } = first;
       first.task = null;
       if (task === null) this.#cancelled--;
       else task();
     }
+    return true;
   }
 
   #sweep(): void {

@@ -191,8 +191,8 @@ function tooLarge(size: number, max: number): PacketFault {
 
 /** Fixed header flags by packet type (MQTT 5.0 §2.1.3); PUBLISH checks its own. */
 const FLAGS: readonly number[] = [-1, 0, 0, -1, 0, 0, 2, 0, 2, 0, 2, 0, 0, 0, 0, 0];
-/** Least Remaining Length by packet type for what a client may send. */
-const LEAST: readonly number[] = [-1, 10, -1, 2, 2, 2, 2, 2, 5, -1, 4, -1, 0, -1, 0, 0];
+/** Least Remaining Length by packet type for what a client may send; a missing payload is another fault. */
+const LEAST: readonly number[] = [-1, 10, -1, 2, 2, 2, 2, 2, 2, -1, 2, -1, 0, -1, 0, 0];
 
 /**
  * What the fixed header alone tells: type and flags ([MQTT-2.1.3-1]), and a length no such packet has.

@@ -1,39 +1,41 @@
 /** Moved together once so many places in front are empty. */
 const COMPACT_AT = 64;
 
-/** A queue with constant-time ends and no holes kept alive. */
+/** A queue with constant-time ends and no holes kept alive. It takes next to nothing until it is used. */
 export class Deque<T> {
-  #items: (T | undefined)[] = [];
+  #items: (T | undefined)[] | null = null;
   #head = 0;
 
   get length(): number {
-    return this.#items.length - this.#head;
+    return this.#items === null ? 0 : this.#items.length - this.#head;
   }
 
   push(item: T): void {
+    this.#items ??= [];
     this.#items.push(item);
   }
 
   peek(): T | undefined {
-    return this.#items[this.#head];
+    return this.#items === null ? undefined : this.#items[this.#head];
   }
 
   shift(): T | undefined {
-    if (this.#head === this.#items.length) return undefined;
-    const item = this.#items[this.#head];
-    this.#items[this.#head++] = undefined;
-    if (this.#head === this.#items.length) {
-      this.#items.length = 0;
+    const items = this.#items;
+    if (items === null || this.#head === items.length) return undefined;
+    const item = items[this.#head];
+    items[this.#head++] = undefined;
+    if (this.#head === items.length) {
+      items.length = 0;
       this.#head = 0;
-    } else if (this.#head >= COMPACT_AT && this.#head * 2 > this.#items.length) {
-      this.#items = this.#items.slice(this.#head);
+    } else if (this.#head >= COMPACT_AT && this.#head * 2 > items.length) {
+      this.#items = items.slice(this.#head);
       this.#head = 0;
     }
     return item;
   }
 
   clear(): void {
-    this.#items = [];
+    this.#items = null;
     this.#head = 0;
   }
 
@@ -46,8 +48,9 @@ export class Deque<T> {
   }
 
   *[Symbol.iterator](): Iterator<T> {
-    for (let i = this.#head; i < this.#items.length; i++) {
-      const item = this.#items[i];
+    const items = this.#items ?? [];
+    for (let i = this.#head; i < items.length; i++) {
+      const item = items[i];
       if (item !== undefined) yield item;
     }
   }

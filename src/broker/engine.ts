@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import { reasonOf } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
-import type { Peer, StoredMessage, TopicFilter } from "../mqtt/index.ts";
+import type { Message, Peer, StoredMessage, TopicFilter } from "../mqtt/index.ts";
 import type { Clock, Timer } from "../time/index.ts";
 import { Access } from "./access.ts";
 import { type PacketFault, REASON, type ReasonCode } from "./codec/index.ts";
@@ -10,6 +10,7 @@ import { Connection } from "./connection.ts";
 import { Counters } from "./counters.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { EngineStore } from "./engine-store.ts";
+import { type Emitter, Exchange } from "./exchange.ts";
 import type { LocalHandler } from "./handler.ts";
 import { Handshake } from "./handshake.ts";
 import type { Hooks } from "./hooks.ts";
@@ -28,6 +29,7 @@ import { Session } from "./session.ts";
 import { Subscribing } from "./subscribing.ts";
 import { closeEvents, connackEvents } from "./sys.ts";
 import { TroubleLog } from "./trouble-log.ts";
+import { Turns } from "./turns.ts";
 import { Flusher } from "./writer.ts";
 
 /** What the engine is built from. */
@@ -39,6 +41,10 @@ export interface EngineParts {
   readonly authorizer: Authorizer;
   readonly limits: Limits;
   readonly hooks: Hooks;
+  /** aedes's id of this broker. */
+  readonly brokerId: string;
+  /** Joins this broker with others. */
+  readonly emitter?: Emitter;
 }
 
 const TICK_MS = 100;
@@ -59,6 +65,7 @@ export class Engine {
   readonly access: Access;
   readonly counters = new Counters();
   readonly flusher = new Flusher();
+  readonly turns = new Turns();
   readonly router = new Router<Session, LocalHandler>();
   readonly committer: Committer;
   readonly deadlines: Deadlines;
@@ -71,10 +78,14 @@ export class Engine {
   readonly publishing: Publishing;
   readonly subscribing: Subscribing;
   readonly trouble: TroubleLog;
+  /** Null while this broker is alone. */
+  readonly exchange: Exchange | null;
   readonly tickMs = TICK_MS;
   /** Counts the sweeps: the time base of everything that need not be exact. */
   tick = 0;
   isStopping = false;
+  /** Connections whose CONNECT was accepted. */
+  readyCount = 0;
   readonly connections = new Set<Connection>();
   /** Streams on their way out, with the tick at which they are cut off. */
   readonly #leaving = new Map<Duplex, number>();
@@ -121,7 +132,9 @@ export class Engine {
         clock.after(READ_RETRY_MS, () => session.pump());
       },
     };
-    const forwardFilter = () => hooks.authorizeForward;
+    this.exchange =
+      parts.emitter === undefined ? null : this.#joinOthers(parts.emitter, parts.brokerId);
+    const { exchange } = this;
     this.pipeline = new Pipeline({
       log,
       store,
@@ -130,7 +143,8 @@ export class Engine {
       counters,
       router,
       retained,
-      forwardFilter,
+      hooks,
+      forward: exchange && ((pub) => exchange.forward(pub)),
     });
     this.lifecycle = new Lifecycle(this);
     this.handshake = new Handshake(this);
@@ -148,8 +162,11 @@ export class Engine {
       for (const loaded of batch) this.retained.load(loaded);
     }
     this.lifecycle.settleLoaded();
+    // What fell due while the gateway was off is over before the first client comes.
+    while (this.deadlines.run()) await new Promise((resolve) => setImmediate(resolve));
     this.deadlines.start(this.clock);
     this.#timer = this.clock.every(TICK_MS, () => this.#sweep());
+    await this.exchange?.start();
   }
 
   /** Ends all connections, wills published, and waits for the last commit. */
@@ -161,6 +178,7 @@ export class Engine {
       if (++count % STOP_SLICE === 0) await new Promise((resolve) => setImmediate(resolve));
     }
     this.deadlines.stop();
+    await this.exchange?.stop();
     await new Promise<void>((resolve) => this.committer.after(true, () => resolve()));
     this.committer.stop();
     this.#timer?.cancel();
@@ -175,20 +193,32 @@ export class Engine {
     return connection;
   }
 
+  /** The tick at a moment of the past, monotonic ms; the present one when it is not known. */
+  tickAt(monotonicMs: number | undefined): number {
+    if (monotonicMs === undefined) return this.tick;
+    const agoMs = Math.max(0, this.clock.monotonicMs() - monotonicMs);
+    return this.tick - Math.floor(agoMs / TICK_MS);
+  }
+
   /** The connection a session is attached to. */
   connectionOf(session: Session | undefined): Connection | null {
     return session?.link instanceof Connection ? session.link : null;
   }
 
   /** CONNACK is on its way. */
-  onReady(connection: Connection): void {
+  onReady(connection: Connection, isPresent: boolean): void {
     const { hooks } = this;
+    this.readyCount++;
     if (hooks.listens("client")) hooks.emit("client", connection);
-    if (hooks.listens("connackSent")) hooks.emit("connackSent", connection, { returnCode: 0 });
+    if (hooks.listens("connackSent")) {
+      const connack = { cmd: "connack", returnCode: 0, sessionPresent: isPresent };
+      hooks.emit("connackSent", connection, connack);
+    }
     if (hooks.listens("clientReady")) hooks.emit("clientReady", connection);
     const { clientId, peer } = connection;
     this.log.info({ clientId, listener: peer.listener, address: peer.address }, "client connected");
-    for (const event of connackEvents(connection, 0, this.clock.nowMs())) this.announce(event);
+    this.#announceAll(() => connackEvents(connection, 0, this.clock.nowMs()));
+    this.exchange?.tell("new/clients", clientId);
   }
 
   /** A CONNECT was refused. */
@@ -196,9 +226,10 @@ export class Engine {
     const { clientId, peer } = connection;
     this.trouble.report("client refused", { clientId, address: peer.address, code });
     if (this.hooks.listens("connackSent")) {
-      this.hooks.emit("connackSent", connection, { returnCode: code });
+      const connack = { cmd: "connack", returnCode: code, sessionPresent: false };
+      this.hooks.emit("connackSent", connection, connack);
     }
-    for (const event of connackEvents(connection, code, this.clock.nowMs())) this.announce(event);
+    this.#announceAll(() => connackEvents(connection, code, this.clock.nowMs()));
   }
 
   /** A connection is over. */
@@ -218,18 +249,27 @@ export class Engine {
     }
     if (session?.link === connection) this.lifecycle.detach(session, wasReady);
     if (!wasReady) return;
+    this.readyCount--;
     this.log.info({ clientId, reason }, "client disconnected");
     if (this.hooks.listens("clientDisconnect")) this.hooks.emit("clientDisconnect", connection);
-    for (const event of closeEvents(connection, this.clock.nowMs())) this.announce(event);
+    this.#announceAll(() => closeEvents(connection, this.clock.nowMs()));
+    this.exchange?.tell("disconnect/clients", clientId);
   }
 
   /** Publishes one of the gateway's own events, when anybody listens; the counters leave it out. */
-  announce(event: Parameters<Pipeline["publish"]>[0]): void {
+  announce(event: Message): void {
     const plan = this.router.plan(event.topic);
-    if (plan.receivers.length + plan.handlers.length + plan.shares.length === 0) return;
+    const isHeard = plan.receivers.length + plan.handlers.length + plan.shares.length > 0;
+    if (!isHeard && this.exchange === null) return;
     this.pipeline.publish(event).catch((err: unknown) => {
       this.log.warn({ err: reasonOf(err) }, "an event could not be published");
     });
+  }
+
+  /** Builds and publishes `$SYS` events, when anybody could be listening. */
+  #announceAll(events: () => readonly Message[]): void {
+    if (this.exchange === null && !this.router.hasFirstLevel("$SYS")) return;
+    for (const event of events()) this.announce(event);
   }
 
   addHandler(filter: TopicFilter, handle: LocalHandler["handle"]): () => void {
@@ -248,6 +288,21 @@ export class Engine {
     if (origin.kind !== "client") return true;
     const who = { clientId: origin.clientId, username: origin.username, address: "" };
     return this.access.mayPublish(who, topic);
+  }
+
+  #joinOthers(emitter: Emitter, id: string): Exchange {
+    const { log, clock, trouble } = this;
+    return new Exchange(emitter, id, {
+      log,
+      clock,
+      trouble,
+      deliver: (message) => this.pipeline.publish(message, true),
+      announce: (message) => this.announce(message),
+      cutOff: (clientId) => {
+        const connection = this.connectionOf(this.lifecycle.sessions.get(clientId));
+        connection?.end(REASON.sessionTakenOver, "taken over at another broker");
+      },
+    });
   }
 
   #letGo(stream: Duplex): void {

@@ -1,20 +1,20 @@
 import type { Duplex } from "node:stream";
 import { Aedes } from "aedes";
 import type { Log } from "../log/index.ts";
-import { isQoS, type Message, type Peer, topic, topicFilter } from "../mqtt/index.ts";
+import { type Message, type Peer, topicFilter } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
+import { aedesHooks } from "./aedes-hooks.ts";
+import { messageOf, packetOf } from "./aedes-packet.ts";
 import { ClientFace } from "./client-face.ts";
-import type { Connect } from "./codec/index.ts";
+import { clientsByName } from "./clients-view.ts";
 import type { Connection } from "./connection.ts";
 import { Engine } from "./engine.ts";
 import type { EngineStore } from "./engine-store.ts";
-import type { ConnectionEvent, Hooks, Verdict } from "./hooks.ts";
+import type { Emitter } from "./exchange.ts";
 import type { Limits } from "./limits.ts";
 import type { Authenticator, Authorizer } from "./ports.ts";
-import type { Publication } from "./publication.ts";
-import type { Session } from "./session.ts";
 
-/** What the broker is built from; `persistence` is aedes's own, for those who use it beside the engine. */
+/** What the broker is built from. */
 export interface GatewayBrokerParts {
   readonly log: Log;
   readonly clock: Clock;
@@ -22,50 +22,66 @@ export interface GatewayBrokerParts {
   readonly authenticator: Authenticator;
   readonly authorizer: Authorizer;
   readonly limits: Limits;
+  /** aedes's own persistence, for those who use it beside the engine: it is set up at the start. */
   readonly persistence?: object;
+  /** Joins this broker with others; it is closed with the broker. */
+  readonly emitter?: Emitter;
 }
 
-type AnyCallback = (...args: unknown[]) => void;
 type Deliver = Parameters<Aedes["subscribe"]>[1];
-
-const HOOKS = [
-  "preConnect",
-  "authenticate",
-  "authorizePublish",
-  "authorizeSubscribe",
-  "authorizeForward",
-  "published",
-] as const;
-
-type HookName = (typeof HOOKS)[number];
 
 const LOCAL_PEER: Peer = { listener: "aedes", address: "", tcpPort: 0, certificate: null };
 
 /**
- * aedes 1.2.0 with our protocol engine in place of its client: hooks, events and in-process
- * subscriptions work as its documentation says, and cost nothing while nobody uses them. Messages
- * do not pass through its emitter and persistence.
+ * aedes 1.2.0 with our protocol engine in place of its client: hooks, events, `clients` and
+ * in-process subscriptions work as its documentation says, and cost nothing while nobody uses them.
+ * Messages pass through an emitter only when one was given, and through no persistence.
  */
 export class GatewayBroker extends Aedes {
   readonly engine: Engine;
-  readonly #defaults: Record<HookName, unknown>;
+  /** The connected clients by client id, without a prototype. */
+  declare readonly clients: Readonly<Record<string, ClientFace>>;
+  readonly #persistence: object | null;
   readonly #faces = new WeakMap<Connection, ClientFace>();
   readonly #handlers = new Map<Deliver, Map<string, () => void>>();
 
   constructor(parts: GatewayBrokerParts) {
-    super(parts.persistence === undefined ? {} : { persistence: parts.persistence });
-    this.#defaults = Object.fromEntries(
-      HOOKS.map((name) => [name, Reflect.get(this, name)]),
-    ) as Record<HookName, unknown>;
-    this.engine = new Engine({ ...parts, hooks: this.#hooks() });
-    Reflect.set(this, "handle", (stream: Duplex, request?: { readonly peer?: Peer }) =>
-      this.#face(this.engine.accept(stream, request?.peer ?? LOCAL_PEER)),
-    );
+    const { persistence, emitter } = parts;
+    super({
+      ...(persistence === undefined ? {} : { persistence }),
+      ...(emitter === undefined ? {} : { mq: emitter }),
+    });
+    this.#persistence = persistence ?? null;
+    const hooks = aedesHooks({
+      broker: this,
+      faceOf: (connection) => this.#face(connection),
+      connectionOf: (session) => this.engine.connectionOf(session),
+    });
+    this.engine = new Engine({ ...parts, hooks, brokerId: this.id });
+    const { engine } = this;
+    Object.defineProperties(this, {
+      connectedClients: { enumerable: true, get: () => engine.readyCount },
+      clients: {
+        enumerable: true,
+        value: clientsByName(engine, (connection) => this.#face(connection)),
+      },
+      handle: {
+        enumerable: true,
+        value: (stream: Duplex, request?: { readonly peer?: Peer }) =>
+          this.#face(engine.accept(stream, request?.peer ?? LOCAL_PEER), request),
+      },
+      ...(engine.exchange === null ? {} : { brokers: { value: engine.exchange.brokers } }),
+    });
   }
 
-  /** Reads the store and accepts connections; sets up aedes's persistence when one was given. */
+  /** Reads the store, sets up aedes's persistence when one was given, and accepts connections. */
   override async listen(): Promise<void> {
-    Object.assign(this, { connectedClients: 0, closed: false });
+    Object.assign(this, { closed: false });
+    if (this.#persistence !== null) {
+      Object.assign(this, { persistence: this.#persistence });
+      const setup: unknown = Reflect.get(this.#persistence, "setup");
+      if (typeof setup === "function") await Reflect.apply(setup, this.#persistence, [this]);
+    }
     await this.engine.start();
   }
 
@@ -75,13 +91,13 @@ export class GatewayBroker extends Aedes {
     try {
       message = messageOf(packet);
     } catch (err) {
-      done(err instanceof Error ? err : new Error(String(err)));
+      done(toError(err));
       return;
     }
     this.engine.counters.received++;
     this.engine.pipeline.publish(message).then(
       () => done(),
-      (err: unknown) => done(err instanceof Error ? err : new Error(String(err))),
+      (err: unknown) => done(toError(err)),
     );
   }
 
@@ -124,105 +140,14 @@ export class GatewayBroker extends Aedes {
     );
   }
 
-  #face(connection: Connection): ClientFace {
+  #face(connection: Connection, request?: object): ClientFace {
     let face = this.#faces.get(connection);
     if (face === undefined) {
-      face = new ClientFace(this.engine, connection);
+      face = new ClientFace(this, connection, request);
       this.#faces.set(connection, face);
     }
     return face;
   }
-
-  /** The hook somebody has put in place of aedes's default, if any. */
-  #custom(name: HookName): AnyCallback | null {
-    const hook: unknown = Reflect.get(this, name);
-    return hook === this.#defaults[name] || typeof hook !== "function"
-      ? null
-      : (hook.bind(this) as AnyCallback);
-  }
-
-  #hooks(): Hooks {
-    const broker = this;
-    const asks =
-      (hook: AnyCallback, ...args: unknown[]) =>
-      (done: Verdict): void => {
-        hook(...args, (err: unknown, isSuccess: unknown = true) => {
-          if (err instanceof Error) done(err);
-          else
-            done(
-              isSuccess === true || typeof isSuccess === "object"
-                ? refused(isSuccess)
-                : refused(null),
-            );
-        });
-      };
-    return {
-      get preConnect() {
-        const hook = broker.#custom("preConnect");
-        if (hook === null) return null;
-        return (connection: Connection, connect: Connect, done: Verdict) =>
-          asks(hook, broker.#face(connection), connectOf(connection, connect))(done);
-      },
-      get authenticate() {
-        const hook = broker.#custom("authenticate");
-        if (hook === null) return null;
-        return (connection: Connection, { username, password }: Connect, done: Verdict) =>
-          asks(hook, broker.#face(connection), username ?? undefined, password ?? undefined)(done);
-      },
-      get authorizePublish() {
-        const hook = broker.#custom("authorizePublish");
-        if (hook === null) return null;
-        return (connection: Connection, pub: Publication, done: Verdict) =>
-          hook(broker.#face(connection), packetOf(pub.keep()), (err: unknown) =>
-            done(err instanceof Error ? err : null),
-          );
-      },
-      get authorizeSubscribe() {
-        const hook = broker.#custom("authorizeSubscribe");
-        if (hook === null) return null;
-        return (connection: Connection, filter: string, qos: number, done: Verdict) =>
-          asks(hook, broker.#face(connection), { topic: filter, qos })(done);
-      },
-      get authorizeForward() {
-        const hook = broker.#custom("authorizeForward");
-        if (hook === null) return null;
-        return (session: Session, pub: Publication): boolean => {
-          const connection = broker.engine.connectionOf(session);
-          if (connection === null) return true;
-          const answer: unknown = Reflect.apply(hook, broker, [
-            broker.#face(connection),
-            packetOf(pub.keep()),
-          ]);
-          return answer !== null && answer !== undefined && answer !== false;
-        };
-      },
-      get published() {
-        const hook = broker.#custom("published");
-        if (hook === null && !this.listens("publish")) return null;
-        return (pub: Publication, connection: Connection | null) => {
-          const packet = packetOf(pub.keep());
-          const face = connection === null ? null : broker.#face(connection);
-          hook?.(packet, face, () => undefined);
-          broker.emit("publish", packet, face);
-        };
-      },
-      listens: (event) => broker.listenerCount(event) > 0,
-      emit(event: ConnectionEvent, connection, detail) {
-        const face = broker.#face(connection);
-        if (event === "subscribe" || event === "unsubscribe" || event === "connackSent") {
-          broker.emit(event, detail, face);
-        } else if (event === "ping" || event === "ack") {
-          broker.emit(event, { cmd: event === "ping" ? "pingreq" : "puback" }, face);
-        } else {
-          broker.emit(event, face, detail);
-        }
-      },
-    };
-  }
-}
-
-function refused(verdict: unknown): Error | null {
-  return verdict === null || verdict === false ? new Error("refused") : null;
 }
 
 function pickCallback(client: unknown, callback: unknown): (err?: Error) => void {
@@ -230,51 +155,6 @@ function pickCallback(client: unknown, callback: unknown): (err?: Error) => void
   return typeof callback === "function" ? (callback as (err?: Error) => void) : () => undefined;
 }
 
-/** A message as mqtt-packet writes it. */
-function packetOf(message: Message): object {
-  const { topic: name, payload, qos, retain, properties, origin } = message;
-  return {
-    cmd: "publish",
-    topic: name,
-    payload,
-    qos,
-    retain,
-    dup: false,
-    ...(origin.kind === "client" ? { clientId: origin.clientId } : {}),
-    ...(properties === undefined ? {} : { properties }),
-  };
-}
-
-function connectOf(connection: Connection, connect: Connect): object {
-  return {
-    cmd: "connect",
-    protocolId: connect.version === 3 ? "MQIsdp" : "MQTT",
-    protocolVersion: connect.version,
-    clean: connect.cleanStart,
-    clientId: connection.clientId,
-    keepalive: connect.keepAliveS,
-    username: connect.username ?? undefined,
-    password: connect.password ?? undefined,
-    will: connect.will ?? undefined,
-    properties: connect.properties,
-  };
-}
-
-/** @throws GatewayError MQTT_TOPIC_INVALID; TypeError for a packet that is none. */
-function messageOf(packet: object): Message {
-  const read = (name: string): unknown => Reflect.get(packet, name);
-  const name = read("topic");
-  const payload = read("payload") ?? "";
-  const qos = read("qos") ?? 0;
-  if (typeof name !== "string" || !isQoS(qos)) throw new TypeError("not a PUBLISH packet");
-  if (typeof payload !== "string" && !Buffer.isBuffer(payload)) {
-    throw new TypeError("payload is neither text nor Buffer");
-  }
-  return {
-    topic: topic(name),
-    payload: typeof payload === "string" ? Buffer.from(payload) : payload,
-    qos,
-    retain: read("retain") === true,
-    origin: { kind: "system" },
-  };
+function toError(err: unknown): Error {
+  return err instanceof Error ? err : new Error(String(err));
 }

@@ -15,6 +15,7 @@ import {
 } from "./codec/index.ts";
 import { type Connection, PAUSE } from "./connection.ts";
 import type { Engine } from "./engine.ts";
+import type { Limits } from "./limits.ts";
 
 /** Where a CONNECT of "MQTT" has its protocol level. */
 const LEVEL_AT = 6;
@@ -52,7 +53,7 @@ export class Handshake {
     connection.wantsProblemInformation = connect.properties.requestProblemInformation !== 0;
     connection.maxPacketBytes = Math.min(
       connect.properties.maximumPacketSize ?? DEFAULT_MAX_PACKET,
-      this.#engine.limits.clientMaxPacketBytes,
+      ownBound(this.#engine.limits),
     );
     if (connect.properties.authenticationMethod !== undefined) {
       this.refuse(connection, REASON.badAuthenticationMethod, "no enhanced authentication"); // [MQTT-4.12.0-1]
@@ -72,10 +73,7 @@ export class Handshake {
     if (connection.isV5) {
       const properties: Properties =
         connection.wantsProblemInformation && reason !== "" ? { reasonString: reason } : {};
-      const full = connack5(false, code, properties);
-      connection.writer.send(
-        full.length <= connection.maxPacketBytes ? full : connack5(false, code, {}),
-      );
+      connection.sendFitting(connack5(false, code, properties), connack5(false, code, {}));
     } else {
       const returnCode = connectReturnCode(code);
       if (returnCode !== null) connection.writer.send(connack3(false, returnCode));
@@ -221,16 +219,22 @@ export class Handshake {
     const keepAliveMs = keepAliveS * engine.limits.keepAlivePermille;
     connection.keepAliveTicks = keepAliveS === 0 ? 0 : Math.ceil(keepAliveMs / engine.tickMs);
     if (connection.isV5) {
-      connection.writer.send(
-        connack5(isPresent, 0, this.#answerOf(connection, connect, keepAliveS)),
+      const required = requiredOf(connection, connect, keepAliveS);
+      const isSent = connection.sendFitting(
+        connack5(isPresent, 0, { ...this.#limitsAndMore(connection, connect), ...required }),
+        connack5(isPresent, 0, required),
       );
+      if (!isSent) {
+        connection.fail(REASON.packetTooLarge, "the client takes no CONNACK");
+        return;
+      }
     } else {
       // 3.1 has no Session Present flag.
       connection.writer.send(connack3(isPresent && connect.version !== 3, 0));
     }
     connection.state = "ready";
     connection.isReady = true;
-    engine.onReady(connection);
+    engine.onReady(connection, isPresent);
     session.resume();
     engine.retainedDelivery.onRoom(session);
     connection.resumeReading(PAUSE.connecting);
@@ -242,20 +246,27 @@ export class Handshake {
     return keepAliveS === 0 || keepAliveS > serverKeepAliveS ? serverKeepAliveS : keepAliveS;
   }
 
-  #answerOf(connection: Connection, connect: Connect, keepAliveS: number): Properties {
+  /** What a CONNACK says where there is room. */
+  #limitsAndMore(connection: Connection, connect: Connect): Properties {
     const { limits } = this.#engine;
     const properties: Properties = {
       receiveMaximum: limits.maxAwaitingRelease,
       topicAliasMaximum: limits.maxTopicAliases,
       maximumPacketSize: limits.maxPacketBytes,
     };
-    if (connect.clientId === "") properties.assignedClientIdentifier = connection.clientId;
-    if (keepAliveS !== connect.keepAliveS) properties.serverKeepAlive = keepAliveS;
     if (connect.properties.requestResponseInformation === 1 && !/[+#/]/.test(connection.clientId)) {
       properties.responseInformation = `response/${connection.clientId}`;
     }
     return properties;
   }
+}
+
+/** What a CONNACK must say ([MQTT-3.2.2-16], [MQTT-3.2.2-21]). */
+function requiredOf(connection: Connection, connect: Connect, keepAliveS: number): Properties {
+  const properties: Properties = {};
+  if (connect.clientId === "") properties.assignedClientIdentifier = connection.clientId;
+  if (keepAliveS !== connect.keepAliveS) properties.serverKeepAlive = keepAliveS;
+  return properties;
 }
 
 /** Seconds the session lasts after its connection. */
@@ -270,4 +281,13 @@ function reasonOfHook(err: Error): ReasonCode {
   if (returnCode === 2) return REASON.clientIdentifierNotValid;
   if (returnCode === 3) return REASON.serverUnavailable;
   return returnCode === 4 ? REASON.badUserNameOrPassword : REASON.notAuthorized;
+}
+
+/**
+ * Our own bound for what a client is sent. A copy may be some bytes larger than the packet that was
+ * accepted (Property Length, Subscription Identifiers), and must not be lost for that: so there is
+ * one only where it was set below the accepted size on purpose.
+ */
+function ownBound({ clientMaxPacketBytes, maxPacketBytes }: Limits): number {
+  return clientMaxPacketBytes < maxPacketBytes ? clientMaxPacketBytes : DEFAULT_MAX_PACKET;
 }

@@ -1,10 +1,17 @@
+import type { QoS, StoredMessage, TopicFilter } from "../mqtt/index.ts";
+import type { MessageChange } from "./aedes-packet.ts";
 import type { Connect } from "./codec/index.ts";
 import type { Connection } from "./connection.ts";
-import type { Publication } from "./publication.ts";
 import type { Session } from "./session.ts";
 
 /** Verdict of an asynchronous hook: null = go on. */
 export type Verdict = (err: Error | null) => void;
+
+/** A subscription as a hook lets it pass. */
+export interface Grant {
+  readonly filter: TopicFilter;
+  readonly qos: QoS;
+}
 
 /**
  * What aedes's hooks and events look like from the engine. A member is null while nobody has
@@ -14,16 +21,28 @@ export type Verdict = (err: Error | null) => void;
 export interface Hooks {
   readonly preConnect: ((connection: Connection, connect: Connect, done: Verdict) => void) | null;
   readonly authenticate: ((connection: Connection, connect: Connect, done: Verdict) => void) | null;
+  /** `connection` is null for a will. The second argument of `done` is what the hook changed. */
   readonly authorizePublish:
-    | ((connection: Connection, pub: Publication, done: Verdict) => void)
+    | ((
+        connection: Connection | null,
+        message: StoredMessage,
+        done: (err: Error | null, change: MessageChange | null) => void,
+      ) => void)
     | null;
+  /** `done` gets null when the subscription is refused. */
   readonly authorizeSubscribe:
-    | ((connection: Connection, filter: string, qos: number, done: Verdict) => void)
+    | ((connection: Connection, wanted: Grant, done: (granted: Grant | null) => void) => void)
     | null;
-  readonly authorizeForward: ((session: Session, pub: Publication) => boolean) | null;
-  /** Set when the `published` hook or the `publish` event is wanted. */
-  readonly published: ((pub: Publication, connection: Connection | null) => void) | null;
-  listens(event: string): boolean;
+  /** False when the receiver is not to get it; what the hook changed for this receiver, or true. */
+  readonly authorizeForward:
+    | ((session: Session, message: StoredMessage) => boolean | MessageChange)
+    | null;
+  /**
+   * Set when the `published` hook or the `publish` event is wanted; `from` is the publisher's
+   * session, null for the gateway's own messages. Resolves when the hook is done.
+   */
+  readonly published: ((message: StoredMessage, from: Session | null) => Promise<void>) | null;
+  listens(event: ConnectionEvent): boolean;
   emit(event: ConnectionEvent, connection: Connection, detail?: unknown): void;
 }
 

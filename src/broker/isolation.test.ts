@@ -1,11 +1,22 @@
-import { monitorEventLoopDelay } from "node:perf_hooks";
 import { expect, test } from "vitest";
 import { createBroker } from "./index.ts";
 import { Rig, type RigOptions, until } from "./rig.testing.ts";
 import { WireClient } from "./wire.testing.ts";
 
-/** Nobody else may wait longer; the test's own work in the same process is part of what is measured. */
+/**
+ * Nobody else may wait longer, ms of this thread's processor time, so that other programs of the
+ * machine do not count; the test's own work in the same process does.
+ */
 const WORST_MS = 100;
+
+/** Starts a stop watch of this thread's processor time, ms. */
+function stopWatch(): () => number {
+  const start = process.threadCpuUsage();
+  return () => {
+    const { user, system } = process.threadCpuUsage(start);
+    return (user + system) / 1000;
+  };
+}
 
 async function withRig(options: RigOptions, body: (rig: Rig) => Promise<void>): Promise<void> {
   const rig = await Rig.start(createBroker, options);
@@ -16,13 +27,21 @@ async function withRig(options: RigOptions, body: (rig: Rig) => Promise<void>): 
   }
 }
 
-/** Runs `body` and answers with the longest the event loop was held, ms. */
+/** Runs `body` and answers with the longest turn of the event loop, ms. */
 async function worstHold(body: () => Promise<void>): Promise<number> {
-  const delay = monitorEventLoopDelay({ resolution: 1 });
-  delay.enable();
+  let worstMs = 0;
+  let isOver = false;
+  const watching = (async () => {
+    while (!isOver) {
+      const elapsedMs = stopWatch();
+      await new Promise((resolve) => setImmediate(resolve));
+      worstMs = Math.max(worstMs, elapsedMs());
+    }
+  })();
   await body();
-  delay.disable();
-  return delay.max / 1e6;
+  isOver = true;
+  await watching;
+  return worstMs;
 }
 
 const frozen = async (rig: Rig, id: string, filter: string, qos: 0 | 1, properties = {}) => {
@@ -33,7 +52,7 @@ const frozen = async (rig: Rig, id: string, filter: string, qos: 0 | 1, properti
 };
 
 test("frozen readers lose QoS 0 first, then are cut off with their session kept, and delay nobody", () =>
-  withRig({ bounds: { stalledReaderMs: 1500 }, msqLen: 100_000 }, async (rig) => {
+  withRig({ mqtt: { stalled_reader_s: 2 }, msqLen: 100_000 }, async (rig) => {
     for (let n = 0; n < 3; n++) await frozen(rig, `f${n}`, "load/#", 0);
     await frozen(rig, "durable", "load/#", 1, { sessionExpiryInterval: 600 });
     const canary = await WireClient.connect(rig.tcpPort, "canary");
@@ -47,10 +66,10 @@ test("frozen readers lose QoS 0 first, then are cut off with their session kept,
       for (let n = 0; n < 20; n++)
         load.publish("load/x", "x".repeat(20_000), { qos: n === 0 ? 1 : 0, messageId: 1 });
       sent++;
-      const startMs = performance.now();
+      const elapsedMs = stopWatch();
       canary.publish("canary", `${sent}`, { qos: 1, messageId: 1 });
       await until(() => canary.texts.at(-1) === `${sent}`);
-      worstMs = Math.max(worstMs, performance.now() - startMs);
+      worstMs = Math.max(worstMs, elapsedMs());
       return (
         rig.broker.client("f2") === undefined && rig.broker.client("durable")?.isConnected === false
       );
@@ -133,10 +152,48 @@ test("a publisher to 400 subscribers at full speed leaves others their turn", ()
     );
     load.socket.write(bytes);
     for (let n = 0; n < 20; n++) {
-      const startMs = performance.now();
+      const elapsedMs = stopWatch();
       await canary.settle();
-      worstMs = Math.max(worstMs, performance.now() - startMs);
+      worstMs = Math.max(worstMs, elapsedMs());
     }
     await load.settle();
+    expect(worstMs).toBeLessThan(WORST_MS);
+  }));
+
+test("many publishers of small messages at full speed leave others their turn", () =>
+  withRig({ msqLen: 1000 }, async (rig) => {
+    for (let n = 0; n < 5; n++) {
+      const reader = await WireClient.connect(rig.tcpPort, `r${n}`);
+      await reader.subscribe("t", 1);
+      reader.socket.pause();
+    }
+    const canary = await WireClient.connect(rig.tcpPort, "canary");
+    const bytes = Buffer.concat(
+      Array.from({ length: 5000 }, (_, n) =>
+        Buffer.from([0x32, 8, 0, 1, 0x74, (n + 1) >> 8, (n + 1) & 255, 0, 1, 2]),
+      ),
+    );
+    const loads = await Promise.all(
+      Array.from({ length: 20 }, (_, n) => WireClient.connect(rig.tcpPort, `p${n}`)),
+    );
+    const acknowledged = loads.map(({ socket }) => {
+      const count = { bytes: 0 };
+      // Counted only: parsing 100,000 acknowledgements is not what is measured.
+      socket.removeAllListeners("data");
+      socket.on("data", (chunk: Buffer) => {
+        count.bytes += chunk.length;
+      });
+      socket.write(bytes);
+      return count;
+    });
+    let worstMs = 0;
+    let rounds = 0;
+    while (acknowledged.some((count) => count.bytes < 5000 * 4)) {
+      const elapsedMs = stopWatch();
+      await canary.settle();
+      worstMs = Math.max(worstMs, elapsedMs());
+      rounds++;
+    }
+    expect(rounds).toBeGreaterThan(5);
     expect(worstMs).toBeLessThan(WORST_MS);
   }));

@@ -1,5 +1,6 @@
 import { reasonOf } from "../errors/index.ts";
 import {
+  type Message,
   SESSION_NEVER_EXPIRES,
   type SessionRecord,
   type StoredSubscription,
@@ -35,6 +36,7 @@ export class Lifecycle {
   /** The session an accepted CONNECT gets; whoever had it before is cut off ([MQTT-3.1.4-3]). */
   attach(connection: Connection, connect: Connect, expiryIntervalS: number): Attached {
     const { clientId } = connection;
+    this.#settleDue(clientId);
     const before = this.sessions.get(clientId);
     const other = this.#engine.connectionOf(before);
     if (other?.state === "connecting") {
@@ -57,6 +59,15 @@ export class Lifecycle {
     }
     if (this.#putRecord(session)) needsCommit = true;
     return { isPresent, needsCommit };
+  }
+
+  /** What fell due since the deadlines were looked at last is over, for a client that comes now. */
+  #settleDue(clientId: string): void {
+    const session = this.sessions.get(clientId);
+    if (session === undefined || session.link !== null) return;
+    const nowMs = this.#engine.store.nowMs();
+    if (session.expiry !== null && session.expiry.atMs <= nowMs) this.end(session);
+    else if (session.willDue !== null && session.willDue.atMs <= nowMs) this.#publishWill(session);
   }
 
   /** The session's connection is over. */
@@ -123,7 +134,7 @@ export class Lifecycle {
       return;
     }
     session.makeDurable(store, record.seqLimit, () => store.put(this.#recordOf(session)));
-    for (const id of inbound) session.inbound.add(id);
+    for (const id of inbound) session.inbound.set(id, true);
     for (const subscription of subscriptions) {
       session.subscriptions.set(subscription.filter, subscription);
       this.#engine.router.subscribe(session, subscription);
@@ -252,14 +263,24 @@ export class Lifecycle {
     const { will, clientId, username, peerAddress: address } = session;
     session.will = null;
     if (will === null) return;
-    const { access, counters, log, pipeline } = this.#engine;
-    if (!access.mayPublish({ clientId, username, address }, will.message.topic)) {
-      counters.drop("rejected");
+    const { access, counters, hooks, log, pipeline } = this.#engine;
+    const publish = (message: Message): void => {
+      if (!access.mayPublish({ clientId, username, address }, message.topic)) {
+        counters.drop("rejected");
+        return;
+      }
+      counters.received++;
+      pipeline.publish(message).catch((err: unknown) => {
+        log.warn({ clientId, err: reasonOf(err) }, "a will could not be stored");
+      });
+    };
+    if (hooks.authorizePublish === null) {
+      publish(will.message);
       return;
     }
-    counters.received++;
-    pipeline.publish(will.message).catch((err: unknown) => {
-      log.warn({ clientId, err: reasonOf(err) }, "a will could not be stored");
+    hooks.authorizePublish(null, will.message, (err, change) => {
+      if (err === null) publish({ ...will.message, ...change });
+      else counters.drop("rejected");
     });
   }
 

@@ -1,14 +1,21 @@
+import type { Config } from "../config/index.ts";
+
+/** Most QoS 1 and 2 messages that are ever on their way to one client at once. */
+export const MAX_INFLIGHT = 1024;
+
 /** The bounds of the engine, all sizes in bytes. */
 export interface Limits {
   /** Messages queued for one session, and their topic and payload bytes. */
   maxQueuedMessages: number;
-  readonly maxQueuedBytes: number;
-  /** QoS 1 and 2 messages on their way to one client at once, whatever it allows. */
-  readonly maxInflight: number;
+  maxQueuedBytes: number;
+  /** What gives way when a session's queue is full. */
+  queuePolicy: Config["mqtt"]["queue_policy"];
+  /** QoS 1 and 2 messages on their way to one client at once, whatever it allows; at most MAX_INFLIGHT. */
+  maxInflight: number;
   /** Gathered for a reader that is behind before its QoS 0 messages are dropped. */
   readonly maxWriterBytes: number;
   /** A reader that takes nothing for this long is disconnected. */
-  readonly stalledReaderMs: number;
+  stalledReaderMs: number;
   /** Received publications not yet acknowledged before reading pauses. */
   readonly maxUnacknowledged: number;
   readonly maxUnacknowledgedBytes: number;
@@ -31,10 +38,7 @@ export interface Limits {
 /** The bounds that have no configuration key of their own. */
 export type FixedLimits = Pick<
   Limits,
-  | "maxQueuedBytes"
-  | "maxInflight"
   | "maxWriterBytes"
-  | "stalledReaderMs"
   | "maxUnacknowledged"
   | "maxUnacknowledgedBytes"
   | "maxTopicAliases"
@@ -42,10 +46,7 @@ export type FixedLimits = Pick<
 >;
 
 export const FIXED_LIMITS: FixedLimits = {
-  maxQueuedBytes: 67_108_864,
-  maxInflight: 1024,
   maxWriterBytes: 1_048_576,
-  stalledReaderMs: 10_000,
   maxUnacknowledged: 4096,
   maxUnacknowledgedBytes: 16_777_216,
   maxTopicAliases: 64,

@@ -14,4 +14,6 @@ export interface Link {
   /** Null when the client takes no aliases. */
   readonly aliases: OutgoingAliases | null;
   messagesOut: number;
+  /** The session's queue is full because of this client: the connection ends after this turn of the loop. */
+  onQueueFull(): void;
 }

@@ -397,3 +397,82 @@ describe("order and redelivery", () => {
       await until(() => client.texts.length === 1);
     }));
 });
+
+describe("Maximum Packet Size of a client", () => {
+  test("CONNACK leaves out what does not fit, and is not sent where nothing fits [MQTT-3.1.2-24]", () =>
+    withRig({}, async (rig) => {
+      for (const maximumPacketSize of [1, 4, 5, 12]) {
+        const client = await WireClient.open(rig.tcpPort);
+        client.connect("c", { properties: { maximumPacketSize } });
+        if (maximumPacketSize < 5) {
+          await client.closed();
+          expect(client.packets).toEqual([]);
+        } else {
+          expect(await client.next("connack")).toMatchObject({ reasonCode: 0 });
+          client.drop();
+        }
+      }
+    }));
+
+  test("a client that takes no SUBACK or UNSUBACK of that size is disconnected with 0x95 [MQTT-3.1.2-24]", () =>
+    withRig({}, async (rig) => {
+      const filters = Array.from({ length: 60 }, (_, n) => `f/${n}`);
+      for (const cmd of ["subscribe", "unsubscribe"] as const) {
+        const client = await WireClient.connect(rig.tcpPort, "c", {
+          properties: { maximumPacketSize: 40 },
+        });
+        const subscriptions = filters.map((topic) => ({ topic, qos: 0 as const }));
+        if (cmd === "subscribe") client.send({ cmd, messageId: 1, subscriptions });
+        else client.send({ cmd, messageId: 1, unsubscriptions: filters });
+        expect(await client.next("disconnect")).toMatchObject({ reasonCode: 0x95 });
+        await client.closed();
+      }
+    }));
+});
+
+test("SUBSCRIBE and UNSUBSCRIBE without a filter are a Protocol Error, cut off ones malformed [MQTT-4.13.1-1]", () =>
+  withRig({}, async (rig) => {
+    for (const [bytes, code] of [
+      [[0x82, 3, 0, 1, 0], 0x82],
+      [[0xa2, 3, 0, 1, 0], 0x82],
+      [[0x82, 2, 0, 1], 0x81],
+      [[0xa2, 2, 0, 1], 0x81],
+    ] as const) {
+      const client = await WireClient.connect(rig.tcpPort, "c");
+      client.socket.write(Buffer.from(bytes));
+      expect(await disconnectCode(client)).toBe(code);
+    }
+  }));
+
+test("a shared message that has expired is not handed to another member [MQTT-3.3.2-5]", () =>
+  withRig({}, async (rig) => {
+    const members = await Promise.all(["a", "b"].map((id) => WireClient.connect(rig.tcpPort, id)));
+    for (const member of members) await member.subscribe("$share/g/t", 1);
+    const pub = await WireClient.connect(rig.tcpPort, "p");
+    pub.publish("t", "old", { qos: 1, messageId: 1, properties: { messageExpiryInterval: 1 } });
+    await until(() => members.some(({ texts }) => texts.length === 1));
+    rig.memory.skewMs += 5000;
+    const [holder, other] = members[0]?.texts.length === 1 ? members : members.toReversed();
+    holder?.drop();
+    await until(() => rig.broker.counters().dropped.expired === 1);
+    await rig.publish("t", "new", { qos: 1 });
+    await until(() => other?.texts.includes("new") === true);
+    expect(other?.texts).toEqual(["new"]);
+  }));
+
+test("a padded Remaining Length of a 3.1.1 client is not passed on to others", () =>
+  withRig({}, async (rig) => {
+    const reader = await connect(rig, "reader", {}, 4);
+    reader.send({
+      cmd: "subscribe",
+      messageId: 1,
+      subscriptions: [{ topic: "t", qos: 0 }],
+    });
+    await reader.next("suback");
+    const chunks: Buffer[] = [];
+    reader.socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+    const writer = await connect(rig, "writer", {}, 4);
+    writer.socket.write(Buffer.from("3084800000017478", "hex"));
+    expect(await reader.next("publish")).toMatchObject({ topic: "t", payload: Buffer.from("x") });
+    expect(Buffer.concat(chunks).toString("hex")).toBe("3004" + "00017478");
+  }));

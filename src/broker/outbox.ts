@@ -4,7 +4,8 @@ import type { Counters } from "./counters.ts";
 import { Deque } from "./deque.ts";
 import type { EngineStore, SessionStore } from "./engine-store.ts";
 import { AWAITS, InflightWindow } from "./inflight.ts";
-import type { Limits } from "./limits.ts";
+import { LazyMap } from "./lazy-map.ts";
+import { type Limits, MAX_INFLIGHT } from "./limits.ts";
 import type { Link } from "./link.ts";
 import type { Outgoing } from "./outgoing.ts";
 import type { Publication } from "./publication.ts";
@@ -45,6 +46,8 @@ const READ_AHEAD_BYTES = 262_144;
 /** Steps in which the sequences a session may use are reserved, and what is left when it is done. */
 const SEQ_STEP = 8192;
 const SEQ_LEFT = 4096;
+/** What a message queued in memory takes besides its topic and payload, roughly. */
+const ENTRY_BYTES = 256;
 const RETRY_READ_MS = 1000;
 
 /**
@@ -64,7 +67,7 @@ export class Outbox {
   wantsRoom = false;
   readonly #context: OutboxContext;
   readonly #inflight = new InflightWindow();
-  readonly #copies = new Map<number, CopyState>();
+  readonly #copies = new LazyMap<number, CopyState>();
   /** Not yet sent, in order; with a store, the part [#sentSeq, #aheadEnd) of what is there. */
   readonly #pending = new Deque<QueueEntry>();
   #pendingBytes = 0;
@@ -91,7 +94,7 @@ export class Outbox {
     this.seqLimit = this.#nextSeq + SEQ_STEP;
     this.#sentSeq = store.queue.count > 0 ? store.queue.firstSeq : this.#nextSeq;
     this.#aheadEnd = this.#sentSeq;
-    this.#dupBelow = Math.min(this.#nextSeq, this.#sentSeq + this.#context.limits.maxInflight);
+    this.#dupBelow = Math.min(this.#nextSeq, this.#sentSeq + MAX_INFLIGHT);
   }
 
   get isOnline(): boolean {
@@ -248,9 +251,10 @@ export class Outbox {
     const inOrder = [...this.#copies].sort(([a], [b]) => a - b);
     for (const [, { share, entry, ticket }] of inOrder) {
       ticket?.copyDone();
-      // [MQTT-4.8.2-5]: a QoS 2 message that was on its way goes to nobody else.
       if (share === null || entry === null) continue;
-      if (entry.qos === 1 || entry.seq >= this.#sentSeq) taken.push({ share, entry });
+      // [MQTT-4.8.2-5]: a QoS 2 message that was on its way, on whatever connection, goes to nobody else.
+      const wasSent = entry.seq < this.#sentSeq || entry.seq < this.#dupBelow;
+      if (entry.qos === 1 || !wasSent) taken.push({ share, entry });
     }
     this.#copies.clear();
     return taken;
@@ -265,7 +269,7 @@ export class Outbox {
     share: ShareGroup<Session> | null,
     expiryS: number,
   ): void {
-    this.#makeRoom(store, pub.sizeBytes);
+    if (!this.#makeRoom(store, pub.sizeBytes)) return;
     const { link } = this;
     const seq = this.#nextSeq++;
     if (this.#nextSeq + SEQ_LEFT > this.seqLimit) {
@@ -304,17 +308,21 @@ export class Outbox {
     });
   }
 
-  /** At a bound the oldest entry that is not on its way is dropped. */
-  #makeRoom(store: SessionStore, bytes: number): void {
+  /**
+   * Whether one more copy is queued. At a bound the policy decides what gives way: the oldest entry
+   * that is not on its way, or the new copy.
+   */
+  #makeRoom(store: SessionStore, bytes: number): boolean {
     const { limits, counters } = this.#context;
     const { queue } = store;
     while (
       queue.count - this.#inflight.count >= limits.maxQueuedMessages ||
       (queue.bytes + bytes > limits.maxQueuedBytes && queue.count > this.#inflight.count)
     ) {
+      if (this.#dropsNewest()) return false;
       let seq = this.#sentSeq;
       while (seq < this.#nextSeq && store.bytesOf(seq) < 0) seq++;
-      if (seq === this.#nextSeq) return;
+      if (seq === this.#nextSeq) return true;
       store.dequeue(seq);
       counters.drop("queue_full");
       this.#settleCopy(seq);
@@ -322,6 +330,16 @@ export class Outbox {
       this.#aheadEnd = Math.max(this.#aheadEnd, seq + 1);
       if (this.#pending.peek()?.seq === seq) this.#pending.shift();
     }
+    return true;
+  }
+
+  /** At a bound: true when the policy gives up the new copy, and the client that is to blame with it. */
+  #dropsNewest(): boolean {
+    const { limits, counters } = this.#context;
+    if (limits.queuePolicy === "drop_oldest") return false;
+    counters.drop("queue_full");
+    if (limits.queuePolicy === "disconnect" && this.link?.isReady === true) this.link.onQueueFull();
+    return true;
   }
 
   #queueInMemory(
@@ -332,14 +350,15 @@ export class Outbox {
     share: ShareGroup<Session> | null,
   ): void {
     const { limits, counters } = this.#context;
-    const bytes = pub.sizeBytes;
+    const bytes = pub.sizeBytes + ENTRY_BYTES;
     while (
       this.#pending.length >= limits.maxQueuedMessages ||
       (this.#pendingBytes + bytes > limits.maxQueuedBytes && this.#pending.length > 0)
     ) {
+      if (this.#dropsNewest()) return;
       const dropped = this.#pending.shift();
       if (dropped === undefined) break;
-      this.#pendingBytes -= bytesOf(dropped);
+      this.#pendingBytes -= bytesOf(dropped) + ENTRY_BYTES;
       this.#sentSeq = dropped.seq + 1;
       this.#copies.delete(dropped.seq);
       counters.drop("queue_full");
@@ -391,7 +410,7 @@ export class Outbox {
       link.writer.ack(PUBREL, packetIdOf(seq));
       return;
     }
-    this.#pendingBytes -= bytesOf(entry);
+    this.#pendingBytes -= bytesOf(entry) + ENTRY_BYTES;
     const pub = this.#context.queuePublication;
     pub.load(entry.message);
     let expiryS = -1;

@@ -1,10 +1,13 @@
+import { reasonOf } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
 import type { Message, QoS, StoredMessage } from "../mqtt/index.ts";
+import type { MessageChange } from "./aedes-packet.ts";
 import { REASON, type ReasonCode } from "./codec/index.ts";
 import type { Committer } from "./committer.ts";
 import type { Counters } from "./counters.ts";
 import type { EngineStore } from "./engine-store.ts";
 import type { LocalHandler } from "./handler.ts";
+import type { Hooks } from "./hooks.ts";
 import type { Outgoing } from "./outgoing.ts";
 import { Publication } from "./publication.ts";
 import type { RetainedIndex } from "./retained.ts";
@@ -25,8 +28,9 @@ export interface PipelineContext {
   readonly counters: Counters;
   readonly router: Router<Session, LocalHandler>;
   readonly retained: RetainedIndex;
-  /** Decides for each receiver whether it may get the message; null = all may. */
-  readonly forwardFilter: () => ((session: Session, pub: Publication) => boolean) | null;
+  readonly hooks: Hooks;
+  /** Hands what is published here to other brokers; null when there are none. */
+  readonly forward: ((pub: Publication) => Promise<void>) | null;
 }
 
 /** The way of every message: plan → store what must last → deliver → acknowledge. */
@@ -69,7 +73,7 @@ export class Pipeline {
       expiryS = Math.max(0, Math.ceil((pub.expiresAtMs - store.nowMs()) / 1000));
     }
     outgoing.begin(pub);
-    const mayForward = this.#context.forwardFilter();
+    const { authorizeForward } = this.#context.hooks;
     const { receivers, shares } = plan;
     for (let i = 0; i < receivers.length; i++) {
       let receiver: Receiver<Session> | null | undefined = receivers[i];
@@ -79,7 +83,14 @@ export class Pipeline {
         if (receiver === null) continue;
       }
       const { target } = receiver;
-      if (mayForward !== null && !mayForward(target, pub)) continue;
+      if (authorizeForward !== null) {
+        const verdict = authorizeForward(target, pub.keep());
+        if (verdict === false) continue;
+        if (verdict !== true) {
+          this.#deliverChanged(pub, receiver, verdict, expiryS);
+          continue;
+        }
+      }
       const qos = receiver.qos < pub.qos ? receiver.qos : pub.qos;
       const retain = pub.retain && receiver.retainAsPublished;
       target.deliver(pub, qos, retain, receiver.subscriptionIds, null, expiryS);
@@ -87,6 +98,7 @@ export class Pipeline {
     for (const share of shares) this.#deliverShared(pub, share, expiryS);
     outgoing.end();
     if (plan.handlers.length > 0) this.#callHandlers(pub, plan);
+    if (!pub.isForeign) this.#tellOthers(pub, from);
     if (pub.retain) this.#retain(pub, retained);
     pub.isBusy = wasBusy;
     if (needsCommit) {
@@ -95,12 +107,15 @@ export class Pipeline {
     }
     if (pub.ticket?.waitsForStore === true) this.#awaitCommit(pub.ticket, plan, pub, needsCommit);
     if (pub.receivers > 0) return REASON.success;
-    if (pub.counts > 0) counters.drop("no_subscriber");
+    if (pub.counts > 0 && !pub.isForeign) counters.drop("no_subscriber");
     return REASON.noMatchingSubscribers;
   }
 
-  /** Publishes a message of the gateway itself; resolves when whatever must last is stored. */
-  publish(message: Message): Promise<void> {
+  /**
+   * Publishes a message of the gateway itself, or one that another broker has published; resolves
+   * when whatever must last is stored.
+   */
+  publish(message: Message, isForeign = false): Promise<void> {
     const { store, router } = this.#context;
     const interval = message.properties?.messageExpiryInterval;
     const stored: StoredMessage = {
@@ -110,6 +125,7 @@ export class Pipeline {
     };
     const pub = this.acquire();
     pub.load(stored);
+    pub.isForeign = isForeign;
     const reason = this.route(pub, router.plan(message.topic), null);
     if (reason === REASON.quotaExceeded) return Promise.reject(new StoreRefused());
     const { ticket } = pub;
@@ -127,17 +143,59 @@ export class Pipeline {
     const pub = this.acquire();
     pub.load(message);
     if (qos < pub.qos) pub.qos = qos;
-    const expiryS =
-      pub.expiresAtMs === null
-        ? -1
-        : Math.ceil((pub.expiresAtMs - this.#context.store.nowMs()) / 1000);
-    if (expiryS === 0) return;
+    const { store, counters } = this.#context;
+    let expiryS = -1;
+    if (pub.expiresAtMs !== null) {
+      expiryS = Math.ceil((pub.expiresAtMs - store.nowMs()) / 1000);
+      if (expiryS <= 0) {
+        counters.drop("expired"); // [MQTT-3.3.2-5]
+        return;
+      }
+    }
     pub.isBusy = true;
     this.#context.outgoing.begin(pub);
     this.#deliverShared(pub, share, expiryS);
     this.#context.outgoing.end();
     pub.isBusy = false;
     pub.ticket?.seal(() => undefined);
+  }
+
+  /** A receiver's copy that a hook has changed. */
+  #deliverChanged(
+    pub: Publication,
+    { target, qos, retainAsPublished, subscriptionIds }: Receiver<Session>,
+    change: MessageChange,
+    expiryS: number,
+  ): void {
+    const { outgoing } = this.#context;
+    const own = new Publication();
+    own.load({ ...pub.keep(), ...change });
+    own.ticket = pub.ticket;
+    outgoing.begin(own);
+    const retain = own.retain && retainAsPublished;
+    target.deliver(own, qos < pub.qos ? qos : pub.qos, retain, subscriptionIds, null, expiryS);
+    outgoing.begin(pub);
+    pub.ticket = own.ticket;
+    pub.receivers += own.receivers;
+  }
+
+  /** Hook, event and other brokers; a QoS 1 or 2 publisher waits for them. */
+  #tellOthers(pub: Publication, from: Session | null): void {
+    const { hooks, forward, log } = this.#context;
+    const waits: Promise<void>[] = [];
+    const { published } = hooks;
+    if (published !== null) waits.push(published(pub.keep(), from));
+    if (forward !== null) waits.push(forward(pub));
+    for (const wait of waits) {
+      if (pub.qos === 0) {
+        wait.catch((err: unknown) =>
+          log.warn({ err: reasonOf(err) }, "the published hook or another broker failed"),
+        );
+      } else {
+        pub.ticket ??= new Ticket();
+        pub.ticket.addHandler(wait);
+      }
+    }
   }
 
   #deliverShared(pub: Publication, share: ShareGroup<Session>, expiryS: number): void {
@@ -176,7 +234,7 @@ export class Pipeline {
       if (hasChanged) this.#context.store.schedule(false);
       return;
     }
-    if (!hasChanged) return;
+    // An unchanged state may itself be in a group that is not durable yet.
     pub.ticket ??= new Ticket();
     pub.ticket.needCommit();
   }

@@ -37,6 +37,8 @@ export class Publication {
   /** Copies that were handed to somebody, or stored. */
   receivers = 0;
   isBusy = false;
+  /** Another broker has published it, and given it to all others. */
+  isForeign = false;
   /** What a copy adds to the counters: the gateway's own messages are left out. */
   counts = 1;
   #kept: StoredMessage | null = null;
@@ -57,6 +59,7 @@ export class Publication {
     this.receivers = 0;
     this.properties = null;
     this.expiresAtMs = null;
+    this.isForeign = false;
     this.counts = 1;
     this.frameStart = -1;
     this.frameShape = -1;

@@ -72,7 +72,9 @@ export class Publishing {
     pub.retain = (first & 1) === 1;
     pub.origin = connection.origin;
     if (properties === null) {
-      if (topicEnd > topicStart) {
+      // A padded Remaining Length (3.x) is not passed on: not every decoder puts up with it.
+      const isPadded = body - start > 2 && buf[body - 1] === 0;
+      if (topicEnd > topicStart && !isPadded) {
         pub.frameStart = start;
         pub.frameShape = shapeOf(connection.isV5, pub.qos, pub.retain);
         pub.frameIdAt = qos > 0 ? topicEnd : -1;
@@ -217,12 +219,14 @@ export class Publishing {
     const pub = new Publication();
     pub.load(live.keep());
     let isAnswered = false;
-    ask(connection, pub, (err) => {
+    ask(connection, pub.keep(), (err, change) => {
       if (isAnswered) return;
       isAnswered = true;
       if (connection.state === "ready") {
-        if (err === null) this.#accept(connection, pub, plan, packetId);
-        else this.#deny(connection, pub, packetId);
+        if (change !== null) pub.load({ ...pub.keep(), ...change });
+        if (err !== null) this.#deny(connection, pub, packetId);
+        else if (change === null) this.#accept(connection, pub, plan, packetId);
+        else this.#accept(connection, pub, this.#engine.router.plan(change.topic), packetId);
       }
       connection.resumeReading(PAUSE.hook);
     });
@@ -244,8 +248,6 @@ export class Publishing {
     // In the same group as the copies it stands for.
     if (isMarked) session.store?.putInbound(packetId);
     const reason = engine.pipeline.route(pub, plan, session, isMarked);
-    const { published } = engine.hooks;
-    if (published !== null) published(pub, connection);
     if (qos === 0) {
       pub.ticket?.seal(nothing);
       return;
@@ -256,7 +258,7 @@ export class Publishing {
       else connection.closeUnacknowledged();
       return;
     }
-    if (qos === 2) session.inbound.add(packetId);
+    if (qos === 2) session.inbound.set(packetId, true);
     this.#acknowledge(connection, pub, packetId, reason);
   }
 
@@ -305,7 +307,7 @@ export class Publishing {
     if (pub.qos === 0) return;
     // 3.x can only acknowledge: the message is dropped, as §3.3.5 [MQTT-3.3.5-2] allows.
     connection.acks.now(packetId, pub.qos, REASON.notAuthorized);
-    if (pub.qos === 2 && !connection.isV5) connection.session?.inbound.add(packetId);
+    if (pub.qos === 2 && !connection.isV5) connection.session?.inbound.set(packetId, true);
   }
 }
 

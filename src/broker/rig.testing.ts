@@ -4,10 +4,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
 import { type Config, SCHEMA } from "../config/index.ts";
 import { createLog, type Log } from "../log/index.ts";
-import { type Message, type QoS, topic, topicFilter } from "../mqtt/index.ts";
+import { type Message, type Peer, type QoS, topic, topicFilter } from "../mqtt/index.ts";
 import { createStore, type Store } from "../store/index.ts";
 import { systemClock } from "../time/index.ts";
 import type {
@@ -35,6 +36,8 @@ export interface RigOptions {
   readonly denyAction?: Authorizer["denyAction"];
   readonly authenticate?: Authenticator["authenticate"];
   readonly isAllowed?: (request: AuthorizeRequest) => boolean;
+  readonly emitter?: BrokerDeps["emitter"];
+  readonly persistence?: object;
 }
 
 /** A received message, as a test compares it. */
@@ -55,11 +58,11 @@ export class Rig {
   readonly #dir: string | null;
   readonly #clients: MqttClient[] = [];
   readonly #sockets: Socket[] = [];
-  readonly fatal: Error[] = [];
   /** Answer to every CONNECT, unless the options decide. */
   verdict: Verdict = "accepted";
   /** What the authorizer says, unless the options decide. */
   isAllowed: (request: AuthorizeRequest) => boolean;
+  readonly #dying: Promise<void>[] = [];
   #server: Server | null = null;
   #parts: { store: MemoryStore | Store; broker: Broker } | null = null;
 
@@ -76,6 +79,12 @@ export class Rig {
     const rig = new Rig(create, options, dir);
     await rig.#start();
     return rig;
+  }
+
+  /** For streams that are no sockets of this rig. */
+  serve(stream: Duplex, more: Partial<Peer> = {}): void {
+    const peer = { listener: "test", address: "", tcpPort: 0, certificate: null };
+    this.broker.handle(stream, { ...peer, ...more });
   }
 
   get broker(): Broker {
@@ -100,9 +109,10 @@ export class Rig {
     return (address satisfies AddressInfo).port;
   }
 
-  /** Stops broker and store, and starts new ones on the same directory. */
-  async restart(): Promise<void> {
+  /** Stops broker and store, and starts new ones on the same directory, `offMs` of gateway time later. */
+  async restart({ offMs = 0 } = {}): Promise<void> {
     await this.#stop();
+    this.#disk.nowMs += offMs;
     await this.#start();
   }
 
@@ -110,11 +120,16 @@ export class Rig {
   async crash(): Promise<void> {
     this.memory.die();
     for (const client of this.#clients) client.stream.destroy();
+    // A dead broker waits for its store in vain; the next one does not wait for it.
+    const { broker } = this;
+    this.#parts = null;
+    this.#dying.push(broker.stop());
     await this.#stop();
     await this.#start();
   }
 
   async close(): Promise<void> {
+    await Promise.all(this.#dying);
     for (const client of this.#clients) client.end(true);
     for (const socket of this.#sockets) socket.destroy();
     await this.#stop();
@@ -172,6 +187,7 @@ export class Rig {
 
   async #start(): Promise<void> {
     const { mqtt, msqLen = 1000, bounds = {}, denyAction = "ignore", authenticate } = this.#options;
+    const { emitter, persistence } = this.#options;
     const log = createLog({ level: "fatal" });
     const store = await this.#openStore(log);
     const deps: BrokerDeps = {
@@ -180,12 +196,12 @@ export class Rig {
       store,
       authenticator: { authenticate: authenticate ?? (async () => this.verdict) },
       authorizer: { denyAction, authorize: (request) => this.isAllowed(request) },
-      onFatal: (err) => void this.fatal.push(err),
+      ...(emitter === undefined ? {} : { emitter }),
+      ...(persistence === undefined ? {} : { persistence }),
     };
     const cfg: BrokerConfig = {
       mqtt: { ...defaults(), ...mqtt },
       msqLen,
-      concurrency: 100,
       bounds,
     };
     const broker = this.#create(deps, cfg);
@@ -364,5 +380,9 @@ function defaults(): Config["mqtt"] {
     max_subscriptions_per_client: mqtt.max_subscriptions_per_client.default,
     max_awaiting_rel: mqtt.max_awaiting_rel.default,
     keepalive_multiplier: mqtt.keepalive_multiplier.default,
+    max_inflight: mqtt.max_inflight.default,
+    max_queued_bytes: mqtt.max_queued_bytes.default,
+    queue_policy: mqtt.queue_policy.default,
+    stalled_reader_s: mqtt.stalled_reader_s.default,
   };
 }

@@ -57,6 +57,11 @@ export class Router<T, H> {
   readonly #root: Node<T, H> = newNode();
   readonly #cache = new PlanCache<Plan<T, H>>();
 
+  /** Whether some filter names this first level: the only ones that match a topic with `$` in front. */
+  hasFirstLevel(level: string): boolean {
+    return this.#root.children.has(level);
+  }
+
   /** The valid plan of a topic given as latin1 bytes, if there is one. */
   cached(key: string): Plan<T, H> | undefined {
     const plan = this.#cache.get(key);

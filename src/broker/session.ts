@@ -5,6 +5,7 @@ import type {
   TopicFilter,
 } from "../mqtt/index.ts";
 import type { Deadline } from "./deadlines.ts";
+import { LazyMap } from "./lazy-map.ts";
 import { Outbox } from "./outbox.ts";
 
 /**
@@ -14,7 +15,7 @@ import { Outbox } from "./outbox.ts";
 export class Session extends Outbox {
   readonly subscriptions = new Map<TopicFilter, StoredSubscription>();
   /** Packet Identifiers of QoS 2 publications that wait for PUBREL. */
-  readonly inbound = new Set<number>();
+  readonly inbound = new LazyMap<number, true>();
   will: StoredWill | null = null;
   expiry: Deadline | null = null;
   willDue: Deadline | null = null;

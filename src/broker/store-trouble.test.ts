@@ -74,3 +74,72 @@ test("what is acknowledged survives a crash, and what comes twice was not [order
     await rig.close();
   }
 });
+
+test("a retained message that is gone already is acknowledged after the commit that removes it", async () => {
+  const rig = await Rig.start(createBroker);
+  try {
+    await rig.publish("r", "x", { qos: 1, retain: true });
+    const pub = await WireClient.connect(rig.tcpPort, "p");
+    let settled = 0;
+    rig.memory.onSettled(() => void settled++);
+    pub.publish("r", "", { qos: 0, retain: true });
+    pub.publish("r", "", { qos: 1, retain: true, messageId: 7 });
+    await pub.next("puback");
+    expect(settled).toBe(1);
+    expect(rig.memory.disk.retained.size).toBe(0);
+    pub.publish("r", "", { qos: 1, retain: true, messageId: 8 });
+    await pub.next("puback");
+    expect(settled).toBe(1);
+  } finally {
+    await rig.close();
+  }
+});
+
+test("a client that a crash cut off has its will published after the start", async () => {
+  const rig = await Rig.start(createBroker);
+  try {
+    const watcher = await WireClient.connect(rig.tcpPort, "watcher", keep);
+    await watcher.subscribe("w/#", 1);
+    const will = { topic: "w/now", payload: Buffer.from("now"), qos: 1, retain: false } as const;
+    await WireClient.connect(rig.tcpPort, "passing", { will });
+    const delayed = { ...will, topic: "w/late", payload: Buffer.from("late") };
+    await WireClient.connect(rig.tcpPort, "kept", {
+      ...keep,
+      will: { ...delayed, properties: { willDelayInterval: 1 } },
+    });
+    const polite = await WireClient.connect(rig.tcpPort, "polite", { ...keep, will });
+    polite.send({ cmd: "disconnect", reasonCode: 0 });
+    await polite.closed();
+    // The end of the polite client's will is committed like everything else.
+    await rig.publish("w/commit", "commit", { qos: 1, retain: true });
+    await rig.crash();
+    expect(rig.broker.client("passing")).toBeUndefined();
+    const back = await WireClient.open(rig.tcpPort);
+    back.isAnswering = true;
+    back.connect("watcher", keep);
+    await until(() => back.texts.includes("late"));
+    expect(back.texts.toSorted()).toEqual(["commit", "late", "now"]);
+  } finally {
+    await rig.close();
+  }
+});
+
+test("a session that expired while the gateway was off is gone for the first client that comes", async () => {
+  const rig = await Rig.start(createBroker);
+  try {
+    const one = await WireClient.connect(rig.tcpPort, "c", {
+      clean: false,
+      properties: { sessionExpiryInterval: 60 },
+    });
+    one.drop();
+    await until(() => rig.broker.client("c")?.isConnected === false);
+    await rig.publish("r", "x", { qos: 1, retain: true });
+    await rig.restart({ offMs: 61_000 });
+    expect(rig.broker.client("c")).toBeUndefined();
+    const back = await WireClient.open(rig.tcpPort);
+    back.connect("c", keep);
+    expect(await back.next("connack")).toMatchObject({ sessionPresent: false });
+  } finally {
+    await rig.close();
+  }
+});

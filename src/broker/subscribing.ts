@@ -88,8 +88,10 @@ export class Subscribing {
         connection.resumeReading(PAUSE.hook);
         return;
       }
-      authorizeSubscribe(connection, item.filter, item.request.qos, (err) => {
-        grant(item.request, item.filter, err === null);
+      const { filter, request } = item;
+      authorizeSubscribe(connection, { filter, qos: request.qos }, (granted) => {
+        if (granted === null) grant(request, filter, false);
+        else grant({ ...request, qos: granted.qos }, granted.filter, true);
         ask();
       });
     };
@@ -122,7 +124,7 @@ export class Subscribing {
     if (hooks.listens("unsubscribe")) hooks.emit("unsubscribe", connection, parsed);
     const send = (): void => {
       if (connection.state !== "ready") return;
-      connection.writer.send(subscribeAck(PACKET.unsuback, isV5, packetId, isV5 ? codes : [], {}));
+      confirm(connection, subscribeAck(PACKET.unsuback, isV5, packetId, isV5 ? codes : [], {}));
     };
     if (session.store === null) send();
     else committer.after(true, (failed) => (failed ? cannotStore(connection) : send()));
@@ -192,7 +194,8 @@ export class Subscribing {
     const { committer, hooks, retainedDelivery } = this.#engine;
     const send = (): void => {
       if (connection.state !== "ready") return;
-      connection.writer.send(subscribeAck(PACKET.suback, connection.isV5, packetId, codes, {}));
+      const suback = subscribeAck(PACKET.suback, connection.isV5, packetId, codes, {});
+      if (!confirm(connection, suback)) return;
       for (const { subscription, sendsRetained } of granted) {
         if (sendsRetained) retainedDelivery.begin(session, subscription);
       }
@@ -204,6 +207,13 @@ export class Subscribing {
     if (session.store === null || granted.length === 0) send();
     else committer.after(true, (failed) => (failed ? cannotStore(connection) : send()));
   }
+}
+
+/** A client that cannot be answered is not left waiting ([MQTT-3.1.2-24]). */
+function confirm(connection: Connection, packet: Buffer): boolean {
+  if (connection.sendFitting(packet)) return true;
+  connection.fail(REASON.packetTooLarge, "the acknowledgement is larger than the client takes");
+  return false;
 }
 
 /** A subscription that may not last is not confirmed: the client comes back to what is stored. */

@@ -274,6 +274,30 @@ export const SCHEMA = {
       "A client is gone after its Keep Alive times this, in per mille (1500 = 1.5).",
       { reload: "live" },
     ),
+    max_inflight: key(
+      int(1, 1024),
+      1024,
+      "QoS 1 and 2 messages on their way to one client at once, fewer where it asks for fewer.",
+      { reload: "live" },
+    ),
+    max_queued_bytes: key(
+      int(65_536, 1_099_511_627_776),
+      67_108_864,
+      "Topic and payload bytes queued for one session, beside msq_len.",
+      { reload: "live" },
+    ),
+    queue_policy: key(
+      oneOf(["drop_oldest", "drop_newest", "disconnect"]),
+      "drop_oldest",
+      "What gives way when a session's queue is full: the oldest message, the newest, or the client, which is disconnected (0x97) if it is online; every message dropped is counted.",
+      { reload: "live" },
+    ),
+    stalled_reader_s: key(
+      int(1, 3600),
+      10,
+      "A client that takes none of the bytes sent to it for this long is disconnected (0x97), seconds.",
+      { reload: "live" },
+    ),
   },
   msq_len: key(
     int(1, 1_000_000),
@@ -347,7 +371,11 @@ export const SCHEMA = {
   nanomq: {
     num_taskq_thread: key(int(0, 255), 4, "Kept for NanoMQ's tools; Tidegate has one event loop."),
     max_taskq_thread: key(int(0, 255), 4, "Kept for NanoMQ's tools; Tidegate has one event loop."),
-    parallel: key(int(1, 100_000), 100, "Messages the broker routes at once."),
+    parallel: key(
+      int(1, 100_000),
+      100,
+      "Kept for NanoMQ's tools; messages are routed one by one, and none waits for another.",
+    ),
     property_size: key(
       int(1, 65_535),
       32,

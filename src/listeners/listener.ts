@@ -37,6 +37,8 @@ interface Arrival {
   readonly socket: Socket;
   readonly address: string;
   readonly tcpPort: number;
+  /** Monotonic ms. */
+  readonly acceptedMs: number;
   readonly deadline: Timer;
   certificate: Peer["certificate"];
   isRefused: boolean;
@@ -130,7 +132,8 @@ export class Listener {
     this.#sockets.add(socket);
     if (this.#tls === null && this.#webSocket === null) {
       socket.once("close", () => this.#leave(socket, address));
-      this.#handOver(socket, { address, tcpPort: remotePort, certificate: null });
+      const acceptedMs = this.#shared.clock.monotonicMs();
+      this.#handOver(socket, { address, tcpPort: remotePort, certificate: null, acceptedMs });
       return;
     }
     const arrival = this.#expect(socket, address, remotePort);
@@ -157,6 +160,7 @@ export class Listener {
       socket,
       address,
       tcpPort,
+      acceptedMs: this.#shared.clock.monotonicMs(),
       deadline,
       certificate: null,
       isRefused: false,
@@ -208,8 +212,11 @@ export class Listener {
     this.#handOver(stream, arrival);
   }
 
-  #handOver(stream: Duplex, { address, tcpPort, certificate }: Omit<Peer, "listener">): void {
-    const peer: Peer = { listener: this.name, address, tcpPort, certificate };
+  #handOver(
+    stream: Duplex,
+    { address, tcpPort, certificate, acceptedMs }: Required<Omit<Peer, "listener">>,
+  ): void {
+    const peer: Peer = { listener: this.name, address, tcpPort, certificate, acceptedMs };
     try {
       this.#shared.onConnection(stream, peer);
     } catch (err) {

@@ -33,6 +33,7 @@ describe("TCP", () => {
       address: "127.0.0.1",
       tcpPort: socket.localPort,
       certificate: null,
+      acceptedMs: expect.any(Number),
     });
     socket.write("to the gateway");
     await eventually(() => expect(bytes().toString()).toBe("to the gateway"));

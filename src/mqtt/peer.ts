@@ -6,4 +6,6 @@ export interface Peer {
   readonly tcpPort: number;
   /** The verified client certificate, null without one. */
   readonly certificate: { readonly subject: string; readonly commonName: string } | null;
+  /** Monotonic ms at which the listener accepted it, handshakes of its own included in what follows. */
+  readonly acceptedMs?: number;
 }

@@ -18,6 +18,10 @@ export class CommitCost {
     this.bytes[cause] += bytes + RECORD_OVERHEAD_BYTES;
   }
 
+  get totalBytes(): number {
+    return WRITE_CAUSES.reduce((sum, cause) => sum + this.bytes[cause], 0);
+  }
+
   get isEmpty(): boolean {
     return WRITE_CAUSES.every((cause) => this.operations[cause] === 0);
   }

@@ -169,9 +169,22 @@ export class ByteReader {
   }
 
   bytes(): Buffer {
-    const bytes = this.varint();
+    return this.take(this.varint());
+  }
+
+  /** The next bytes, as a view. */
+  take(bytes: number): Buffer {
     const start = this.#take(bytes);
     return this.#buffer.subarray(start, start + bytes);
+  }
+
+  skip(bytes: number): void {
+    this.#take(bytes);
+  }
+
+  /** Little endian, 1 to 4 bytes. */
+  uintLE(bytes: number): number {
+    return this.#buffer.readUIntLE(this.#take(bytes), bytes);
   }
 
   /** Everything up to the end, as a view. */

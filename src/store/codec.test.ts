@@ -6,6 +6,7 @@ import type {
   StoredMessage,
   StoredSubscription,
 } from "../mqtt/index.ts";
+import { readMsgpack } from "./aedes/msgpack.ts";
 import { ByteReader, ByteWriter, MAX_UINT48, MalformedRecord } from "./bytes.ts";
 import { readEntry, readEntrySummary, writeEntry, writeReleased } from "./entry-codec.ts";
 import {
@@ -17,7 +18,6 @@ import {
   writeSubscriptionKey,
 } from "./keys.ts";
 import { entrySize, readMessage, sizeOf, writeMessage } from "./message-codec.ts";
-import { readMsgpack } from "./msgpack.ts";
 import { readSession, readSubscription, writeSession, writeSubscription } from "./record-codec.ts";
 import { beginValue, endValue, openValue } from "./value.ts";
 

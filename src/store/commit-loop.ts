@@ -106,7 +106,7 @@ export class CommitLoop {
 
   /** Ends waiting for a retry: what kept commits from getting through may be gone. */
   retryNow(): void {
-    if (!this.#isDown) return;
+    if (!this.#isDown || this.#isStopped) return;
     this.#isDown = false;
     this.#request();
   }
@@ -117,6 +117,12 @@ export class CommitLoop {
     this.#isStopping = true;
     this.#isDown = false;
     await this.#flush().catch(() => {});
+    this.abandon();
+  }
+
+  /** Commits nothing more. */
+  abandon(): void {
+    this.#isStopping = true;
     this.#isStopped = true;
     this.#cancelTimers();
     for (const waiter of this.#waiters.values()) waiter.reject(stoppedError());

@@ -31,8 +31,8 @@ export class Committer implements CommitSource {
   failedCommits = 0;
   lastCommitMs = 0;
   longestCommitMs = 0;
-  /** Bytes written since the files were last added up. */
-  bytesSinceSample = 0;
+  /** The newest failure was for want of room. */
+  #wasFull = false;
 
   constructor(deps: CommitterDeps, cfg: { isSynced: boolean }) {
     this.#deps = deps;
@@ -53,9 +53,13 @@ export class Committer implements CommitSource {
       this.#landed(group, await this.#write(group));
     } catch (err) {
       pending.restore();
-      if (err instanceof GatewayError) this.failedCommits++;
+      if (err instanceof GatewayError) {
+        this.failedCommits++;
+        this.#wasFull = err.code === "STORE_FULL";
+      }
       throw err;
     }
+    this.#wasFull = false;
     this.commits++;
     this.lastCommitMs = clock.monotonicMs() - startedMs;
     this.longestCommitMs = Math.max(this.longestCommitMs, this.lastCommitMs);
@@ -64,12 +68,19 @@ export class Committer implements CommitSource {
   async #makeWritable(): Promise<void> {
     const { database, space } = this.#deps;
     if (!database.isBroken) return;
-    await space.sampleVolume();
-    if (space.isTooFullToOpen) {
-      const reason = `${space.freeBytes} bytes are free on its volume`;
-      throw new GatewayError("STORE_FULL", { reason });
-    }
+    if (this.#wasFull) await this.#findRoom();
     await database.reopen();
+    await space.sampleVolume();
+  }
+
+  /** As long as there is no room to open the folder again it stays open: it can still be read. */
+  async #findRoom(): Promise<void> {
+    const { database, space } = this.#deps;
+    await space.dropBallast();
+    const { neededBytes, reclaimableBytes } = await database.openingNeeds();
+    if (space.freeBytes + reclaimableBytes >= neededBytes) return;
+    const reason = `${space.freeBytes} bytes are free on its volume, ${neededBytes} are needed`;
+    throw new GatewayError("STORE_FULL", { reason });
   }
 
   async #write(group: Group): Promise<EncodedGroup> {
@@ -82,14 +93,14 @@ export class Committer implements CommitSource {
   }
 
   #landed(group: Group, encoded: EncodedGroup): void {
-    const { pending, bodies, accounting } = this.#deps;
+    const { pending, bodies, accounting, space } = this.#deps;
     for (const [body, change] of encoded.bodyUses) bodies.use(body, change);
     const bodyOf = group.bodies.size === 0 ? () => 0 : bodyIn(group);
     for (const session of group.sessions) session.land(bodyOf);
     pending.settle();
     if (encoded.cost.isEmpty) return;
     accounting.committed(encoded.cost, this.#isSynced, this.#deps.nowMs());
-    for (const bytes of Object.values(encoded.cost.bytes)) this.bytesSinceSample += bytes;
+    space.written(encoded.cost.totalBytes);
   }
 }
 

@@ -34,7 +34,7 @@ export class Compaction {
     const { removedBytes, bytes } = this.#totals;
     const isQuiet = removedBytes === this.#removedBefore;
     this.#removedBefore = removedBytes;
-    if (this.#running !== null || removedBytes < bytes) return;
+    if (this.#running !== null || this.#database.isBroken || removedBytes < bytes) return;
     if (removedBytes >= (isQuiet ? QUIET_BYTES : BUSY_BYTES)) {
       this.#running = this.#compact().finally(() => {
         this.#running = null;

@@ -1,7 +1,7 @@
-import type { GatewayError } from "../errors/index.ts";
+import { type GatewayError, isGatewayError } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
 import type { SessionRecord, StoredMessage, StoredSubscription } from "../mqtt/index.ts";
-import type { Clock, Timer } from "../time/index.ts";
+import type { Clock } from "../time/index.ts";
 import { Accounting } from "./accounting.ts";
 import { Bodies } from "./bodies.ts";
 import { ByteWriter } from "./bytes.ts";
@@ -18,10 +18,9 @@ import type {
   StoreRefusal,
   StoreState,
 } from "./engine-store.ts";
-import { GatewayTime } from "./gateway-time.ts";
 import { Health } from "./health.ts";
 import { TABLE, textKey } from "./keys.ts";
-import { retainedBatches, sessionBatches, subscriptionsOf } from "./loading.ts";
+import { retainedBatches, sessionBatches, subscriptionsOf, unusedBodies } from "./loading.ts";
 import { readMessage, sizeOf } from "./message-codec.ts";
 import { Pending } from "./pending.ts";
 import { parseRow, Reader } from "./reader.ts";
@@ -30,19 +29,8 @@ import { type QueueTotals, type SessionHost, StoredSession } from "./session-sto
 import { Space } from "./space.ts";
 import type { SetAside, StoreStatus } from "./status.ts";
 import { Sweeper } from "./sweeper.ts";
+import { Upkeep } from "./upkeep.ts";
 import { beginValue, endValue, openValue } from "./value.ts";
-
-/** The time mark on disk is never older than this while commits are made, … */
-const MARK_EVERY_MS = 5000;
-/** … and than this while none are needed. */
-const IDLE_MARK_EVERY_MS = 600_000;
-/** How often the figures of the day are stored, with a commit that is made anyway. */
-const FIGURES_EVERY_MS = 60_000;
-
-/** Samples: the volume (more often while there is trouble), and the files. */
-const SAMPLE_EVERY_MS = 1000;
-const VOLUME_EVERY = 5;
-const FILES_EVERY = 10;
 
 export interface CoreDeps {
   readonly log: Log;
@@ -84,13 +72,8 @@ export class StoreCore implements EngineStore {
   readonly #compaction: Compaction;
   readonly #health: Health;
   readonly #host: SessionHost;
-  readonly #timers: Timer[] = [];
-  #time: GatewayTime;
-  #markedMs = Number.NEGATIVE_INFINITY;
-  #figuresMs = Number.NEGATIVE_INFINITY;
+  readonly #upkeep: Upkeep;
   #nextSession = 1;
-  #samples = 0;
-  #isSampling = false;
   #damagedRecords = 0;
   #watcher: SubscriptionWatcher | null = null;
   #setAside: SetAside | null = null;
@@ -99,7 +82,6 @@ export class StoreCore implements EngineStore {
     this.#deps = deps;
     const { log, clock, database } = deps;
     const { pending } = this;
-    this.#time = new GatewayTime(clock, null);
     this.#space = new Space(cfg.path, cfg.reserveBytes);
     this.#committer = new Committer(
       {
@@ -110,7 +92,7 @@ export class StoreCore implements EngineStore {
         accounting: this.#accounting,
         space: this.#space,
         nowMs: () => this.nowMs(),
-        beforeCommit: () => this.#recordTime(),
+        beforeCommit: () => this.#upkeep.recordTime(),
       },
       { isSynced: cfg.isSynced },
     );
@@ -128,14 +110,7 @@ export class StoreCore implements EngineStore {
       committed,
     });
     this.#compaction = new Compaction(log, database, this.#totals);
-    this.#health = new Health(
-      {
-        log,
-        space: this.#space,
-        bytesOnDisk: () => this.#space.bytesOnDisk + this.#committer.bytesSinceSample,
-      },
-      { maxBytes: cfg.maxBytes },
-    );
+    this.#health = new Health({ log, space: this.#space }, { maxBytes: cfg.maxBytes });
     this.#host = {
       pending,
       totals: this.#totals,
@@ -145,12 +120,22 @@ export class StoreCore implements EngineStore {
         this.#watcher?.subscribed(clientId, filter, subscription),
       ended: (session, isWritten) => this.#ended(session, isWritten),
     };
+    this.#upkeep = new Upkeep({
+      clock,
+      database,
+      space: this.#space,
+      health: this.#health,
+      compaction: this.#compaction,
+      accounting: this.#accounting,
+      putMeta: (key, writeValue) => this.#putMeta(key, writeValue),
+      commitNow: () => this.#loop.schedule(true),
+    });
     this.#loop.onSettled((_, error) => this.#health.settled(error));
   }
 
   /** Reads what is on disk. @throws whatever LevelDB reports (rejects). */
   async load(): Promise<ScanResult> {
-    const { database, clock } = this.#deps;
+    const { database } = this.#deps;
     const found = await database.read((handle) =>
       scan(handle, {
         bodies: this.#bodies,
@@ -159,7 +144,7 @@ export class StoreCore implements EngineStore {
         left: (number) => new StoredSession(this.#host, "", number, "left"),
       }),
     );
-    this.#time = new GatewayTime(clock, found.time);
+    this.#upkeep.continueFrom(found.time);
     this.#nextSession = found.highestSession + 1;
     for (const [number, record] of found.records) this.#records.set(number, record);
     this.#damagedRecords += found.damaged.length;
@@ -175,33 +160,32 @@ export class StoreCore implements EngineStore {
     if (found.format === null) this.markFormat();
     for (const key of found.damaged) this.removeRow(key);
     for (const session of found.left) this.#sweeper.add(session);
-    const { clock } = this.#deps;
-    this.#timers.push(
-      clock.every(SAMPLE_EVERY_MS, () => void this.#sample()),
-      clock.every(IDLE_MARK_EVERY_MS, () => this.#recordTime()),
-    );
+    if (setAside?.isRepaired === true) void this.#tidyBodies(found.highestBody);
+    this.#upkeep.start();
   }
 
   /** Records that the folder has this layout, completely. */
-  markFormat(): void {
-    this.#putMeta(META.format, (out) => out.u8(FORMAT));
+  markFormat(format = FORMAT): void {
+    this.#putMeta(META.format, (out) => out.u8(format));
   }
 
   /** Commits what is recorded and stops; the database is left open. */
   async stop(): Promise<void> {
-    for (const timer of this.#timers) timer.cancel();
     this.#sweeper.stop();
-    this.#markedMs = Number.NEGATIVE_INFINITY;
-    this.#figuresMs = Number.NEGATIVE_INFINITY;
-    this.#recordTime();
+    await this.#upkeep.stop();
     await this.#loop.stop();
     await this.#sweeper.idle();
     await this.#compaction.idle();
     this.#health.stop();
   }
 
+  /** Commits nothing more; what is not committed is given up. */
+  abandon(): void {
+    this.#loop.abandon();
+  }
+
   nowMs(): number {
-    return this.#time.nowMs();
+    return this.#upkeep.nowMs();
   }
 
   async *sessions(): AsyncGenerator<readonly LoadedSession[]> {
@@ -319,8 +303,7 @@ export class StoreCore implements EngineStore {
 
   status(): StoreStatus {
     const nowMs = this.nowMs();
-    const { commits, failedCommits, lastCommitMs, longestCommitMs, bytesSinceSample } =
-      this.#committer;
+    const { commits, failedCommits, lastCommitMs, longestCommitMs } = this.#committer;
     const { freeBytes, volumeBytes, reserveBytes, bytesOnDisk } = this.#space;
     return {
       state: this.state,
@@ -329,7 +312,7 @@ export class StoreCore implements EngineStore {
       queuedMessages: this.#totals.messages,
       queuedBytes: this.#totals.bytes,
       bodies: this.#bodies.count,
-      bytesOnDisk: bytesOnDisk + bytesSinceSample,
+      bytesOnDisk,
       freeBytes,
       volumeBytes,
       reserveBytes,
@@ -357,6 +340,18 @@ export class StoreCore implements EngineStore {
     return session;
   }
 
+  /** A repair may bring bodies back whose entries are gone; those made since the start are not looked at. */
+  async #tidyBodies(highest: number): Promise<void> {
+    try {
+      for await (const key of unusedBodies(this.#deps.database, this.#bodies, highest)) {
+        this.removeRow(key);
+      }
+    } catch (err) {
+      if (!isGatewayError(err)) throw err;
+      this.#deps.log.warn({ code: err.code, err: err.message }, "bodies could not be tidied up");
+    }
+  }
+
   #ended(session: StoredSession, isWritten: boolean): void {
     if (this.#sessions.get(session.clientId) === session) this.#sessions.delete(session.clientId);
     this.#watcher?.ended(session.clientId);
@@ -369,46 +364,9 @@ export class StoreCore implements EngineStore {
     this.#deps.log.error({ table: key[0], err: reason }, "a record in the store is damaged");
   }
 
-  #recordTime(): void {
-    const nowMs = this.nowMs();
-    if (nowMs - this.#markedMs >= MARK_EVERY_MS || this.#time.hasJumped()) {
-      this.#markedMs = nowMs;
-      const mark = this.#time.mark();
-      this.#putMeta(META.time, (out) => {
-        out.u48(mark.gatewayMs);
-        out.u48(mark.wallMs);
-      });
-    }
-    if (nowMs - this.#figuresMs < FIGURES_EVERY_MS) return;
-    this.#figuresMs = nowMs;
-    this.#putMeta(META.writes, (out) => this.#accounting.write(out, nowMs));
-  }
-
   #putMeta(key: Buffer, writeValue: (out: ByteWriter) => void): void {
     this.pending.putRow({ key, value: encodeValue(key, writeValue), cause: "time" });
     this.#loop.recorded();
-  }
-
-  async #sample(): Promise<void> {
-    // A disk that does not answer must not be asked again and again.
-    if (this.#isSampling) return;
-    this.#isSampling = true;
-    await this.#takeSamples().finally(() => {
-      this.#isSampling = false;
-    });
-  }
-
-  async #takeSamples(): Promise<void> {
-    const count = this.#samples++;
-    const isTrouble = this.state !== "ready";
-    if (isTrouble || count % VOLUME_EVERY === 0) await this.#space.sampleVolume();
-    if (isTrouble || count % FILES_EVERY === 0) {
-      this.#committer.bytesSinceSample = 0;
-      await this.#space.sampleFiles();
-      if (this.#time.hasJumped()) this.#recordTime();
-      this.#compaction.check();
-    }
-    this.#health.update();
   }
 }
 

@@ -6,8 +6,11 @@ import {
   type LevelDriver,
   type LevelHandle,
   levelReason,
+  type OpeningNeeds,
+  openingNeeds,
+  reclaim,
   rowsOf,
-} from "./level.ts";
+} from "./leveldb/index.ts";
 
 /**
  * The open LevelDB folder. After a write that failed LevelDB is not written to again before it has
@@ -32,6 +35,11 @@ export class Database {
   /** It cannot be written to before `reopen`. */
   get isBroken(): boolean {
     return this.#isBroken;
+  }
+
+  /** It is to be opened again before the next write. */
+  distrust(): void {
+    this.#isBroken = true;
   }
 
   batch(): LevelBatch {
@@ -105,10 +113,20 @@ export class Database {
     await this.#handle.close();
   }
 
+  /** See OpeningNeeds. @throws GatewayError STORE_WRITE_FAILED (rejects). */
+  async openingNeeds(): Promise<OpeningNeeds> {
+    try {
+      return await openingNeeds(this.#path);
+    } catch (err) {
+      throw writeError(err);
+    }
+  }
+
   async #closeAndOpen(): Promise<void> {
     try {
       this.#isOpen = false;
       await this.#handle.close();
+      await reclaim(this.#path);
       this.#handle = this.#driver.create(this.#path);
       await this.#handle.open();
       this.#isOpen = true;

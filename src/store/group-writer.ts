@@ -11,7 +11,7 @@ import {
   writeSessionKey,
   writeSubscriptionKey,
 } from "./keys.ts";
-import type { LevelBatch } from "./level.ts";
+import type { LevelBatch } from "./leveldb/index.ts";
 import { entrySize, writeMessage } from "./message-codec.ts";
 import type { Group, SessionOperations } from "./pending.ts";
 import { writeSession, writeSubscription } from "./record-codec.ts";

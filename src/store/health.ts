@@ -6,11 +6,12 @@ import type { Space } from "./space.ts";
 /** Leaving `full` takes this much more room than entering it, so that it does not flicker. */
 const HYSTERESIS = 0.05;
 
+/** The largest packet accepted by default: with less room than that some would be refused. */
+const ROOM_BYTES = 1_048_576;
+
 export interface HealthDeps {
   readonly log: Log;
   readonly space: Space;
-  /** Bytes of the store's files, with what was written since they were added up. */
-  bytesOnDisk(): number;
 }
 
 /** Whether the store takes messages, and why not. */
@@ -44,7 +45,7 @@ export class Health {
   admit(bytes: number): StoreRefusal | null {
     switch (this.#state) {
       case "ready":
-        return this.#deps.bytesOnDisk() + bytes > this.maxBytes ? "STORE_FULL" : null;
+        return this.#hasRoomFor(bytes) ? null : "STORE_FULL";
       case "full":
         return "STORE_FULL";
       case "failing":
@@ -90,13 +91,20 @@ export class Health {
 
   #findTrouble(): string | null {
     if (this.#failure !== null) return this.#failure.message;
-    const { space } = this.#deps;
-    const margin = this.#state === "full" ? 1 + HYSTERESIS : 1;
-    if (space.freeBytes < space.reserveBytes * margin) {
-      return `${space.freeBytes} bytes are free on its volume, ${space.reserveBytes} are kept free`;
+    const { freeBytes, reserveBytes, bytesOnDisk, usableBytes } = this.#deps.space;
+    // Out of room once, it takes more room than before to be trusted again.
+    const isFull = this.#state !== "ready";
+    if (usableBytes < ROOM_BYTES + (isFull ? reserveBytes * HYSTERESIS : 0)) {
+      return `${freeBytes} bytes are free on its volume, ${reserveBytes} are kept free`;
     }
-    const bytes = this.#deps.bytesOnDisk();
-    if (bytes * margin > this.maxBytes) return `it has ${bytes} bytes, at most ${this.maxBytes}`;
+    if (bytesOnDisk * (isFull ? 1 + HYSTERESIS : 1) > this.maxBytes) {
+      return `it has ${bytesOnDisk} bytes, at most ${this.maxBytes}`;
+    }
     return null;
+  }
+
+  #hasRoomFor(bytes: number): boolean {
+    const { usableBytes, bytesOnDisk } = this.#deps.space;
+    return usableBytes >= bytes && bytesOnDisk + bytes <= this.maxBytes;
   }
 }

@@ -1,4 +1,4 @@
-export type { AedesPacket, AedesSubscription } from "./aedes-packet.ts";
+export type { AedesPacket, AedesSubscription, GatewayPersistence } from "./aedes/index.ts";
 export type {
   EngineStore,
   LoadedRetained,
@@ -10,7 +10,6 @@ export type {
   StoreState,
 } from "./engine-store.ts";
 export { RETAINED_IN_MEMORY_BYTES } from "./engine-store.ts";
-export type { GatewayPersistence } from "./gateway-persistence.ts";
 export type { SetAside, StoreStatus, WriteCause, WriteCount, WriteCounts } from "./status.ts";
 export { WRITE_CAUSES } from "./status.ts";
 export type { Store, StoreConfig, StoreDeps } from "./store.ts";

@@ -1,4 +1,5 @@
 import type { SessionRecord, StoredSubscription } from "../mqtt/index.ts";
+import type { Bodies } from "./bodies.ts";
 import type { Database } from "./database.ts";
 import {
   type LoadedRetained,
@@ -60,6 +61,20 @@ export async function* subscriptionsOf(
     }
   } finally {
     await cursor.close();
+  }
+}
+
+/** The keys of bodies up to number `highest` that no entry uses. */
+export async function* unusedBodies(
+  database: Database,
+  bodies: Bodies,
+  highest: number,
+): AsyncGenerator<Buffer> {
+  for await (const rows of database.rows(tableRange(TABLE.body))) {
+    for (const [key] of rows) {
+      const body = sessionOfKey(key);
+      if (body <= highest && bodies.uses(body) === 0) yield key;
+    }
   }
 }
 

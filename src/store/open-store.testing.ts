@@ -5,7 +5,7 @@ import { onTestFinished } from "vitest";
 import type { Config } from "../config/index.ts";
 import { createLog, type Log } from "../log/index.ts";
 import { type Clock, systemClock } from "../time/index.ts";
-import type { LevelDriver } from "./level.ts";
+import type { LevelDriver } from "./leveldb/level.ts";
 import { LevelStore } from "./store.ts";
 
 /** A folder for one test, removed after it. */

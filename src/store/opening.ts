@@ -1,11 +1,23 @@
 import { mkdir, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { GatewayError, reasonOf } from "../errors/index.ts";
+import { GatewayError } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
 import type { Clock } from "../time/index.ts";
-import { inspect } from "./inspection.ts";
-import { type LevelDriver, levelCode, levelReason } from "./level.ts";
-import { copyAside, linkFolder, moveAside, removeLeftRepairs, syncFolder } from "./set-aside.ts";
+import {
+  beginRecovery,
+  copyAside,
+  endRecovery,
+  type Finding,
+  inspect,
+  type LevelDriver,
+  levelCode,
+  levelReason,
+  linkFolder,
+  removeLeftRepairs,
+  salvage,
+  syncFolder,
+  takeBackRecovery,
+} from "./leveldb/index.ts";
 import type { SetAside } from "./status.ts";
 
 /** A repair that takes longer is given up: the gateway starts, and what was set aside is kept. */
@@ -32,7 +44,7 @@ export interface OpeningDeps {
 /**
  * Opens a store whatever state it is in: verify, repair, else set aside and start fresh. The
  * original is moved to `<path>.damaged-<stamp>` first and never touched again; what is repaired is a
- * copy. `load` opens the folder and reads it; it closes what it opened when it throws. It says how
+ * copy. A recovery that is cut off is taken back and started over, twice at most. `load` opens the folder and reads it; it closes what it opened when it throws. It says how
  * many records it could not read.
  * @throws GatewayError STORE_IN_USE, or STORE_OPEN_FAILED for trouble that is not damage (rights, a
  * full or read-only disk) (rejects).
@@ -43,17 +55,26 @@ export async function openStore<T extends { readonly damaged: number }>(
   load: () => Promise<T>,
 ): Promise<{ loaded: T; setAside: SetAside | null }> {
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await makeFolder(dirname(path));
     await removeLeftRepairs(path);
+    const { attempts, givenUp } = await takeBackRecovery(path);
+    if (givenUp !== null) {
+      const reason = "the process ended each time it was repaired";
+      return await startEmpty(deps, path, load, { path: givenUp, reason });
+    }
     const finding = await inspect(path);
-    if (finding !== null)
-      return await recover(deps, path, load, finding.reason, finding.isReadable);
+    if (finding !== null) return await recover(deps, path, load, { ...finding, attempts });
     const first = await tryLoad(path, load);
-    if (first.reason === null) return await keepEvidence(deps, path, first.loaded);
-    return await recover(deps, path, load, first.reason, false);
+    if (first.reason !== null) {
+      const { reason } = first;
+      return await recover(deps, path, load, { reason, isReadable: false, attempts });
+    }
+    await endRecovery(path);
+    return await keepEvidence(deps, path, first.loaded);
   } catch (err) {
     if (err instanceof GatewayError) throw err;
-    throw new GatewayError("STORE_OPEN_FAILED", { path, reason: reasonOf(err) }, { cause: err });
+    const reason = levelReason(err);
+    throw new GatewayError("STORE_OPEN_FAILED", { path, reason }, { cause: err });
   }
 }
 
@@ -63,7 +84,7 @@ async function tryLoad<T>(
   load: () => Promise<T>,
 ): Promise<{ loaded: T; reason: null } | { reason: string }> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    await makeFolder(path);
     return { loaded: await load(), reason: null };
   } catch (err) {
     if (levelCode(err) === "LEVEL_LOCKED") {
@@ -81,43 +102,61 @@ function isAboutContent(err: unknown): boolean {
   return code !== null && (/^LEVEL_/.test(code) || /^E[A-Z]+$/.test(code) || /^STORE_/.test(code));
 }
 
-async function recover<T extends { readonly damaged: number }>(
-  { log, clock, driver }: OpeningDeps,
-  path: string,
-  load: () => Promise<T>,
-  reason: string,
-  isReadable: boolean,
-): Promise<{ loaded: T; setAside: SetAside | null }> {
-  const aside = await moveAside(path, clock.nowMs());
-  const atMs = clock.nowMs();
-  if (await rebuild({ log, clock, driver }, aside, path, isReadable)) {
-    const second = await tryLoad(path, load);
-    if (second.reason === null) {
-      log.error({ code: "STORE_OPEN_FAILED", path: aside, err: reason }, "store damaged; repaired");
-      return { loaded: second.loaded, setAside: { path: aside, reason, isRepaired: true, atMs } };
-    }
-  }
-  await rm(path, { recursive: true, force: true });
-  log.error(
-    { code: "STORE_OPEN_FAILED", path: aside, err: reason },
-    "store damaged; set aside, started empty",
-  );
-  const fresh = await tryLoad(path, load);
-  if (fresh.reason !== null) throw new UnusableStore(fresh.reason);
-  return { loaded: fresh.loaded, setAside: { path: aside, reason, isRepaired: false, atMs } };
+/** A folder's name lasts once the folder it stands in is on the disk. */
+async function makeFolder(path: string): Promise<void> {
+  const made = await mkdir(path, { recursive: true, mode: 0o700 });
+  if (made !== undefined) await syncFolder(dirname(made));
 }
 
-/** Puts a repaired copy of `aside` to `path`; false when there is none in time. */
-async function rebuild(
+async function recover<T extends { readonly damaged: number }>(
+  deps: OpeningDeps,
+  path: string,
+  load: () => Promise<T>,
+  damage: Finding & { readonly attempts: number },
+): Promise<{ loaded: T; setAside: SetAside | null }> {
+  const { log, clock } = deps;
+  const { reason } = damage;
+  const atMs = clock.nowMs();
+  const aside = await beginRecovery(path, atMs, damage.attempts + 1);
+  for (const isRepair of damage.isReadable ? [false, true] : [true]) {
+    if (!(await copyBack(deps, aside, path, isRepair))) continue;
+    const attempt = await tryLoad(path, load);
+    if (attempt.reason === null) {
+      await endRecovery(path);
+      const fields = { code: "STORE_OPEN_FAILED", path: aside, err: reason };
+      log.error(fields, "store damaged; what can be read of it is in use");
+      return { loaded: attempt.loaded, setAside: { path: aside, reason, isRepaired: true, atMs } };
+    }
+    await rm(path, { recursive: true, force: true });
+  }
+  return startEmpty(deps, path, load, { path: aside, reason });
+}
+
+async function startEmpty<T extends { readonly damaged: number }>(
+  { log, clock }: OpeningDeps,
+  path: string,
+  load: () => Promise<T>,
+  aside: { readonly path: string; readonly reason: string },
+): Promise<{ loaded: T; setAside: SetAside | null }> {
+  const fields = { code: "STORE_OPEN_FAILED", path: aside.path, err: aside.reason };
+  log.error(fields, "store damaged; set aside, started empty");
+  const fresh = await tryLoad(path, load);
+  if (fresh.reason !== null) throw new UnusableStore(fresh.reason);
+  await endRecovery(path);
+  return { loaded: fresh.loaded, setAside: { ...aside, isRepaired: false, atMs: clock.nowMs() } };
+}
+
+/** Puts a copy of `aside` to `path`, repaired or as it is; false when there is none in time. */
+async function copyBack(
   { log, clock, driver }: OpeningDeps,
   aside: string,
   path: string,
-  isReadable: boolean,
+  isRepair: boolean,
 ): Promise<boolean> {
   const copy = `${path}.repair-${process.pid}`;
   try {
     await linkFolder(aside, copy);
-    if (!isReadable && !(await repairInTime(driver, clock, copy))) return false;
+    if (isRepair && !(await repairInTime(driver, clock, copy))) return false;
     await rename(copy, path);
     await syncFolder(dirname(path));
     return true;
@@ -131,13 +170,29 @@ async function rebuild(
 async function repairInTime(driver: LevelDriver, clock: Clock, copy: string): Promise<boolean> {
   const late = Promise.withResolvers<"late">();
   const timer = clock.after(REPAIR_BUDGET_MS, () => late.resolve("late"));
-  const repairing = driver.repair(copy);
+  const repairing = repairThoroughly(driver, copy);
   const outcome = await Promise.race([repairing, late.promise]).finally(() => timer.cancel());
   if (outcome !== "late") return true;
   // It cannot be stopped, only waited for.
   const remove = () => rm(copy, { recursive: true, force: true });
   void repairing.then(remove, remove).catch(() => {});
   return false;
+}
+
+/**
+ * Repairs, and rewrites everything once: repair puts old logs into tables with higher numbers than
+ * newer tables have, and LevelDB looks a single key up in the order of those numbers.
+ */
+async function repairThoroughly(driver: LevelDriver, copy: string): Promise<void> {
+  await salvage(copy);
+  await driver.repair(copy);
+  const handle = driver.create(copy);
+  await handle.open();
+  try {
+    await handle.compact({ gte: Buffer.of(0), lt: Buffer.alloc(64, 0xff) });
+  } finally {
+    await handle.close();
+  }
 }
 
 /** Single records that cannot be read are left out; a copy of all is kept before they go. */
@@ -150,6 +205,7 @@ async function keepEvidence<T extends { readonly damaged: number }>(
   const atMs = clock.nowMs();
   const reason = `${loaded.damaged} records cannot be read`;
   const aside = await copyAside(path, atMs);
-  log.error({ code: "STORE_OPEN_FAILED", path: aside, err: reason }, "store damaged; repaired");
+  const fields = { code: "STORE_OPEN_FAILED", path: aside, err: reason };
+  log.error(fields, "store damaged; what can be read of it is in use");
   return { loaded, setAside: { path: aside, reason, isRepaired: true, atMs } };
 }

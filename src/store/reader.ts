@@ -4,7 +4,7 @@ import { MalformedRecord } from "./bytes.ts";
 import type { Database } from "./database.ts";
 import { readEntry, type StoredEntry } from "./entry-codec.ts";
 import { bodyKey, queueKey, SEQ_AT, SEQ_BYTES, seqOfKey } from "./keys.ts";
-import { rowsOf } from "./level.ts";
+import { rowsOf } from "./leveldb/index.ts";
 import { readMessage } from "./message-codec.ts";
 import type { StoredSession } from "./session-store.ts";
 import { openValue } from "./value.ts";

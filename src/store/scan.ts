@@ -5,8 +5,7 @@ import { MalformedRecord } from "./bytes.ts";
 import { readEntrySummary } from "./entry-codec.ts";
 import type { TimeMark } from "./gateway-time.ts";
 import { FOREIGN_TABLES, seqOfKey, sessionOfKey, TABLE, tableRange, textKey } from "./keys.ts";
-import { type LevelHandle, rowsOf } from "./level.ts";
-import { readMessage } from "./message-codec.ts";
+import { type LevelHandle, rowsOf } from "./leveldb/index.ts";
 import { readSession } from "./record-codec.ts";
 import type { StoredSession } from "./session-store.ts";
 import { openValue } from "./value.ts";
@@ -31,6 +30,7 @@ export interface ScanResult {
   /** Ended sessions that left rows. */
   readonly left: StoredSession[];
   readonly highestSession: number;
+  readonly highestBody: number;
   /** Rows that cannot be read. */
   readonly damaged: Buffer[];
   /** There are rows of another program's layout. */
@@ -56,8 +56,9 @@ export async function scan(handle: LevelHandle, target: ScanTarget): Promise<Sca
   const all = { gte: Buffer.of(0), lt: tableRange(TABLE.body).gte };
   for await (const rows of rowsOf(handle, all))
     for (const [key, value] of rows) walk.row(key, value);
-  target.bodies.startAfter(await highestBody(handle));
-  return walk.result(await hasRows(handle, FOREIGN_TABLES, 0xfe));
+  const highest = await highestBody(handle);
+  target.bodies.startAfter(highest);
+  return walk.result(highest, await hasRows(handle, FOREIGN_TABLES, 0xfe));
 }
 
 class Walk {
@@ -83,13 +84,14 @@ class Walk {
     }
   }
 
-  result(hasForeign: boolean): ScanResult {
+  result(highestBody: number, hasForeign: boolean): ScanResult {
     return {
       format: this.#format,
       time: this.#time,
       records: this.#records,
       left: [...this.#left.values()],
       highestSession: this.#highestSession,
+      highestBody,
       damaged: this.#damaged,
       hasForeign,
     };
@@ -173,24 +175,4 @@ async function hasRows(handle: LevelHandle, first: number, last: number): Promis
   } finally {
     await iterator.close();
   }
-}
-
-/**
- * Compares bodies with the entries that use them, after a repair brought tables back that were
- * deleted: gives the bodies nobody uses, and those that cannot be read.
- */
-export async function unusedBodies(handle: LevelHandle, bodies: Bodies): Promise<Buffer[]> {
-  const unused: Buffer[] = [];
-  for await (const rows of rowsOf(handle, tableRange(TABLE.body), 64)) {
-    for (const [key, value] of rows) {
-      try {
-        readMessage(openValue(key, value));
-        if (bodies.uses(sessionOfKey(key)) === 0) unused.push(key);
-      } catch (err) {
-        if (!(err instanceof MalformedRecord)) throw err;
-        unused.push(key);
-      }
-    }
-  }
-  return unused;
 }

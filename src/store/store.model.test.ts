@@ -1,8 +1,13 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { ManualClock } from "../time/index.ts";
-import { FaultyLevel, IO_ERROR, NO_SPACE, type WriteFault } from "./faulty-level.testing.ts";
 import { nextTurn } from "./group-writer.ts";
+import {
+  FaultyLevel,
+  IO_ERROR,
+  NO_SPACE,
+  type WriteFault,
+} from "./leveldb/faulty-level.testing.ts";
 import { openedStore, temporaryFolder } from "./open-store.testing.ts";
 import type { LevelStore } from "./store.ts";
 import { applyTo, describeEntry, Model, pictureOf, randomFrom } from "./workload.testing.ts";

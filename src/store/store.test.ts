@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { ManualClock } from "../time/index.ts";
 import type { LoadedRetained, LoadedSession } from "./engine-store.ts";
-import { FaultyLevel } from "./faulty-level.testing.ts";
 import { nextTurn } from "./group-writer.ts";
+import { FaultyLevel } from "./leveldb/faulty-level.testing.ts";
 import { listeningLog, openedStore, temporaryFolder } from "./open-store.testing.ts";
 import { LevelStore } from "./store.ts";
 import {

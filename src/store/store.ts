@@ -1,8 +1,9 @@
 import { type Config, SCHEMA } from "../config/index.ts";
-import type { GatewayError } from "../errors/index.ts";
+import { type GatewayError, reasonOf } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
 import type { StoredMessage } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
+import { clearTables, GatewayPersistence, migrate } from "./aedes/index.ts";
 import { StoreCore } from "./core.ts";
 import { Database } from "./database.ts";
 import type {
@@ -14,12 +15,11 @@ import type {
   StoreRefusal,
   StoreState,
 } from "./engine-store.ts";
-import { GatewayPersistence } from "./gateway-persistence.ts";
 import { FOREIGN_TABLES } from "./keys.ts";
-import { type LevelDriver, levelDriver } from "./level.ts";
-import { clearTables, migrate } from "./migration.ts";
+import { isDiskFull, type LevelDriver, levelDriver } from "./leveldb/index.ts";
 import { openStore, UnusableStore } from "./opening.ts";
 import { FORMAT, type ScanResult } from "./scan.ts";
+import { dropBallast } from "./space.ts";
 import { type StoreStatus, statusBeforeStart } from "./status.ts";
 
 export interface StoreDeps {
@@ -42,7 +42,8 @@ export interface Store extends EngineStore {
    * Opens the folder, whatever state it is in (see `StoreStatus.setAside`), takes over what
    * aedes-persistence-level wrote into it, and is ready to be read.
    * @throws GatewayError STORE_IN_USE when another process has it; STORE_OPEN_FAILED when rights, a
-   * full or read-only disk are in the way (rejects).
+   * full or read-only disk are in the way; STORE_FULL or STORE_WRITE_FAILED when that shows while an
+   * old layout is taken over (rejects).
    */
   start(signal?: AbortSignal): Promise<void>;
   /** Commits what is recorded and closes the folder. Safe to call twice. */
@@ -93,8 +94,11 @@ export class LevelStore implements Store {
   async start(signal?: AbortSignal): Promise<void> {
     const { log, clock } = this.#deps;
     const startedMs = clock.monotonicMs();
-    const { loaded, setAside } = await openStore(this.#deps, this.#path, () => this.#open());
-    const { core, found } = await this.#takeOver(loaded);
+    const { loaded, setAside } = await this.#openWithRoom();
+    const { core, found } = await this.#takeOver(loaded).catch(async (err: unknown) => {
+      await loaded.database.close();
+      throw err;
+    });
     this.#core = core;
     this.#database = loaded.database;
     core.begin(found, setAside);
@@ -192,6 +196,17 @@ export class LevelStore implements Store {
     return this.#core?.status() ?? statusBeforeStart(this.#cfg.max_bytes);
   }
 
+  /** Opens; when the volume is too full even for that, once more without the ballast. */
+  async #openWithRoom(): Promise<Awaited<ReturnType<typeof openStore<Opened>>>> {
+    const open = () => openStore(this.#deps, this.#path, () => this.#open());
+    try {
+      return await open();
+    } catch (err) {
+      if (!isDiskFull(reasonOf(err)) || !(await dropBallast(this.#path))) throw err;
+      return open();
+    }
+  }
+
   async #open(): Promise<Opened> {
     const handle = this.#deps.driver.create(this.#path);
     try {
@@ -231,7 +246,7 @@ export class LevelStore implements Store {
       // A migration that was interrupted starts over: the old rows are all there until it is done.
       await clearTables(database, 0, FOREIGN_TABLES - 1);
       const { core } = await this.#load(database);
-      await migrate(core, database, this.#deps);
+      await migrate(core, database, this.#deps).finally(() => core.abandon());
     }
     await clearTables(database, FOREIGN_TABLES, 0xfe);
     return this.#load(database);

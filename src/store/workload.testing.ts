@@ -22,6 +22,9 @@ export function randomFrom(seed: number): (below: number) => number {
   };
 }
 
+/** Topic of the retained message that says how far a run has come. */
+export const COUNTER = "counter";
+
 /** One operation on a store, or on the model of one. */
 export type Operation =
   | { readonly kind: "put"; readonly client: string; readonly version: number }

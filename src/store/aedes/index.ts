@@ -1,0 +1,3 @@
+export type { AedesPacket, AedesSubscription } from "./aedes-packet.ts";
+export { GatewayPersistence } from "./gateway-persistence.ts";
+export { clearTables, migrate } from "./migration.ts";

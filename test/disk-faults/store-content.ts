@@ -1,0 +1,89 @@
+import type { Store, StoreStatus } from "../../src/store/index.ts";
+import { idOf } from "./payload.ts";
+
+/** One place of a session's queue as it was found. */
+export interface FoundEntry {
+  readonly seq: number;
+  /** The payload's id; null when it is none of ours. A released entry has no topic and no id. */
+  readonly topic: string | null;
+  readonly id: string | null;
+  readonly qos: number;
+  readonly isReleased: boolean;
+}
+
+export interface FoundSession {
+  readonly clientId: string;
+  readonly filters: readonly string[];
+  /** Packet Identifiers of inbound QoS 2 messages. */
+  readonly inbound: readonly number[];
+  readonly seqLimit: number;
+  readonly queue: readonly FoundEntry[];
+}
+
+/** Everything a store holds. */
+export interface StoreContent {
+  readonly sessions: readonly FoundSession[];
+  readonly retained: readonly { readonly topic: string; readonly id: string | null }[];
+  readonly setAside: StoreStatus["setAside"];
+  readonly damagedRecords: number;
+}
+
+/** Reads everything out of a store that has just been started. */
+export async function contentOf(store: Store): Promise<StoreContent> {
+  const sessions: FoundSession[] = [];
+  for await (const batch of store.sessions()) {
+    for (const { store: session, record, subscriptions, inbound } of batch) {
+      const queue: FoundEntry[] = [];
+      for (let from = 0; ; ) {
+        const entries = await session.readQueue(from, 500, 4_194_304);
+        for (const entry of entries) {
+          from = entry.seq + 1;
+          const { seq, message } = entry;
+          queue.push(
+            message === null
+              ? { seq, topic: null, id: null, qos: 2, isReleased: true }
+              : {
+                  seq,
+                  topic: message.topic,
+                  id: idOf(message.payload),
+                  qos: "qos" in entry ? entry.qos : 0,
+                  isReleased: false,
+                },
+          );
+        }
+        if (entries.length === 0) break;
+      }
+      sessions.push({
+        clientId: session.clientId,
+        filters: subscriptions.map(({ filter }) => filter),
+        inbound,
+        seqLimit: record.seqLimit,
+        queue,
+      });
+    }
+  }
+  const retained: { topic: string; id: string | null }[] = [];
+  for await (const batch of store.retained()) {
+    for (const { topic, message } of batch) {
+      const whole = message ?? (await store.getRetained(topic));
+      retained.push({ topic, id: whole === null ? null : idOf(whole.payload) });
+    }
+  }
+  const { setAside, damagedRecords } = store.status();
+  return { sessions, retained, setAside, damagedRecords };
+}
+
+/** Everything a store holds, one text for each thing. */
+export function itemsOf({ sessions, retained }: StoreContent): string[] {
+  return [
+    ...sessions.flatMap(({ clientId, filters, inbound, queue }) => [
+      `session ${clientId}`,
+      ...filters.map((filter) => `subscription ${filter} of ${clientId}`),
+      ...inbound.map((packetId) => `inbound ${packetId} of ${clientId}`),
+      ...queue.map(({ seq, topic, id, isReleased }) =>
+        isReleased ? `released ${seq} of ${clientId}` : `${topic} ${id} at ${seq} of ${clientId}`,
+      ),
+    ]),
+    ...retained.map(({ topic, id }) => `retained ${topic} ${id}`),
+  ];
+}

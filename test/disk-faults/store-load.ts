@@ -1,0 +1,168 @@
+import { createLog } from "../../src/log/index.ts";
+import { createStore, type Store } from "../../src/store/index.ts";
+import { systemClock } from "../../src/time/index.ts";
+import { until } from "../helpers/until.ts";
+import { DiskControl } from "./disk-control.ts";
+import type { StoreLoad, StoreLoadReport } from "./probe.ts";
+import { type Random, randomFrom } from "./random.ts";
+import { contentOf, itemsOf, type StoreContent } from "./store-content.ts";
+import { fixtureMessage, SESSION_RECORD } from "./store-fixture.ts";
+
+const ROUNDS = 24;
+const SESSIONS = 4;
+const TOPICS = 8;
+
+/** faults.md need 12: normal again after the trouble is over. */
+const RECOVERY_LIMIT_MS = 10_000;
+
+/** What the store has acknowledged, and what it was asked for. */
+class Account {
+  /** By session: sequence → whether the entry's commit got through. */
+  readonly entries = new Map<string, Map<number, boolean>>();
+  /** Entries whose removal was asked for. */
+  readonly removed = new Map<string, Set<number>>();
+  /** By topic: the versions that may be there, oldest first; older ones than an acknowledged one may not. */
+  readonly retained = new Map<string, number[]>();
+  acknowledged = 0;
+  refused = 0;
+}
+
+/**
+ * Works on a store while its disk fails, lets the disk recover, and compares what the store then
+ * holds, and holds after another start, with what it has acknowledged.
+ */
+export async function loadStore(path: string, load: StoreLoad): Promise<StoreLoadReport> {
+  const control = new DiskControl(load.controlFile);
+  const random = randomFrom(load.seed);
+  const violations: string[] = [];
+  const account = new Account();
+  let startError: string | null = null;
+
+  const heal = load.plan === null ? () => {} : control.failFor(load.plan, load.healAfterMs);
+  let store = newStore(path);
+  try {
+    await store.start();
+  } catch (err) {
+    startError = err instanceof Error ? err.message : String(err);
+    control.heal();
+    store = newStore(path);
+    await store.start();
+  }
+  for await (const _ of store.sessions());
+  for (let round = 0; round < ROUNDS; round++) await workOn(store, account, random, round);
+
+  const failed = control.failed;
+  heal();
+
+  const healedMs = performance.now();
+  await until(
+    `the store to be ready again, it is ${store.state}: ${store.status().trouble}`,
+    () => store.state === "ready",
+    RECOVERY_LIMIT_MS,
+  ).catch((err: unknown) => violations.push(String(err)));
+  const refusedBefore = account.refused;
+  await workOn(store, account, random, ROUNDS);
+  if (account.refused > refusedBefore) violations.push("it refuses although the disk is fine");
+  const recoveryMs = performance.now() - healedMs;
+  await store.stop();
+
+  const again = newStore(path);
+  await again.start();
+  const content = await contentOf(again);
+  violations.push(...compare(account, content), ...missing(load.base, content));
+  await again.stop();
+  control.close();
+  if (violations.length > 0 && startError !== null)
+    violations.unshift(`first start: ${startError}`);
+  const { acknowledged, refused } = account;
+  return { violations, failed, acknowledged, refused, startError, recoveryMs };
+}
+
+function newStore(path: string): Store {
+  return createStore({ log: createLog({ level: "fatal" }), clock: systemClock }, { path });
+}
+
+async function workOn(
+  store: Store,
+  account: Account,
+  random: Random,
+  round: number,
+): Promise<void> {
+  const added: { client: string; seq: number }[] = [];
+  const published: { name: string; version: number }[] = [];
+  for (let i = 1 + random.below(4); i > 0; i--) {
+    const client = `load${random.below(SESSIONS)}`;
+    const session = store.session(client);
+    const entries = account.entries.get(client) ?? new Map<number, boolean>();
+    if (!account.entries.has(client)) session.put(SESSION_RECORD);
+    account.entries.set(client, entries);
+    const seq = round * 10 + i;
+    const message = fixtureMessage(`q/${client}`, seq, 100 + random.below(8000), false);
+    session.enqueue({ seq, message, qos: 1, retain: false, subscriptionIds: [] });
+    entries.set(seq, false);
+    added.push({ client, seq });
+  }
+  if (random.chance(0.5)) {
+    const name = `load/${random.below(TOPICS)}`;
+    store.putRetained(fixtureMessage(name, round, 100 + random.below(2000), true));
+    account.retained.set(name, [...(account.retained.get(name) ?? []), round]);
+    published.push({ name, version: round });
+  }
+  if (random.chance(0.4)) removeOne(store, account, random);
+  try {
+    await store.committed(true);
+  } catch {
+    account.refused += added.length + published.length;
+    return;
+  }
+  account.acknowledged += added.length + published.length;
+  for (const { client, seq } of added) account.entries.get(client)?.set(seq, true);
+  for (const { name, version } of published) {
+    const versions = account.retained.get(name) ?? [];
+    account.retained.set(name, versions.slice(versions.indexOf(version)));
+  }
+}
+
+function removeOne(store: Store, account: Account, random: Random): void {
+  const client = `load${random.below(SESSIONS)}`;
+  const seqs = [...(account.entries.get(client)?.keys() ?? [])];
+  if (seqs.length === 0) return;
+  const seq = random.pick(seqs);
+  store.session(client).dequeue(seq);
+  const removed = account.removed.get(client) ?? new Set<number>();
+  account.removed.set(client, removed.add(seq));
+}
+
+/** What was there before the load and is not any more. */
+function missing(base: StoreContent, content: StoreContent): string[] {
+  const found = new Set(itemsOf(content));
+  return itemsOf(base).flatMap((item) => (found.has(item) ? [] : [`lost ${item}`]));
+}
+
+function compare(account: Account, content: StoreContent): string[] {
+  const violations: string[] = [];
+  if (content.setAside !== null) violations.push(`set aside: ${content.setAside.reason}`);
+  for (const [client, entries] of account.entries) {
+    const found = content.sessions.find(({ clientId }) => clientId === client);
+    const removed = account.removed.get(client) ?? new Set();
+    const present = new Set(found?.queue.map(({ seq }) => seq));
+    for (const [seq, isAcknowledged] of entries) {
+      if (isAcknowledged && !removed.has(seq) && !present.has(seq)) {
+        violations.push(`${client} lost entry ${seq}, which was acknowledged`);
+      }
+    }
+    for (const { seq, id } of found?.queue ?? []) {
+      if (id !== `q/${client}#${seq}`) violations.push(`${client} entry ${seq} holds ${id}`);
+      else if (!entries.has(seq)) violations.push(`${client} has entry ${seq} from nowhere`);
+      else if (removed.has(seq)) violations.push(`${client} entry ${seq} is back`);
+    }
+  }
+  const retained = new Map(content.retained.map(({ topic, id }) => [topic, id]));
+  for (const [name, versions] of account.retained) {
+    const newest = versions.map((version) => `${name}#${version}`).pop();
+    const id = retained.get(name);
+    // The disk was fine in the end, so everything that was recorded has been written by now.
+    if (id !== newest) violations.push(`retained ${name} is ${id}, expected ${newest}`);
+  }
+  return violations;
+}

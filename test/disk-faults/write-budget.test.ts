@@ -1,0 +1,112 @@
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { startGateway } from "../helpers/gateway-process.ts";
+import { connectDevice } from "../helpers/mqtt.ts";
+import { tempDir } from "../helpers/temp-dir.ts";
+import type { DiskControl } from "./disk-control.ts";
+import { DiskShim } from "./disk-shim.ts";
+import { payloadOf } from "./payload.ts";
+import { figures } from "./scale.ts";
+
+const MESSAGES = 1000;
+const PAYLOAD_BYTES = 256;
+const PAYLOADS_BYTES = MESSAGES * PAYLOAD_BYTES;
+
+/** Messages that wait for their PUBACK at once. */
+const IN_FLIGHT = 5;
+
+/** What is done later than the acknowledgement is done after so long without another write. */
+const QUIET_MS = 600;
+
+interface Writes {
+  readonly bytes: number;
+  readonly syncs: number;
+}
+
+describe("what QoS 1 messages cost the card", () => {
+  it("is close to nothing while every receiver is online, and a small multiple of the payload when one is away", async () => {
+    const root = tempDir();
+    const disk = new DiskShim(root);
+    const { ports } = await startGateway({ dataDir: join(root, "data"), env: disk.env });
+    const [first] = await Promise.all(
+      ["one", "two"].map((clientId) =>
+        connectDevice(ports.tcp, { clientId, clean: false, subscribe: ["online/#", "both/#"] }),
+      ),
+    );
+    const away = await connectDevice(ports.tcp, {
+      clientId: "away",
+      clean: false,
+      subscribe: ["both/#"],
+    });
+    await away.client.endAsync();
+
+    await publish(ports.tcp, "online/x", 100);
+    await first?.receives(100);
+    await quiet(disk.control);
+    const idle = await writesOf(disk.control, async () => {});
+    // What is written is what a receiver has not acknowledged within store.commit_delay_ms, which a
+    // busy machine may be the reason for.
+    let sent = 100;
+    let online: Writes;
+    do {
+      online = await writesOf(disk.control, () => publish(ports.tcp, "online/x", MESSAGES));
+      sent += MESSAGES;
+    } while (online.bytes > PAYLOADS_BYTES / 4 && sent < 3 * MESSAGES);
+    const one = await writesOf(disk.control, () => publish(ports.tcp, "both/x", MESSAGES));
+    const drained = await writesOf(disk.control, async () => {
+      const back = await connectDevice(ports.tcp, { clientId: "away", clean: false });
+      await back.receives(MESSAGES);
+    });
+
+    report("every receiver online", online);
+    report("one receiver away", one);
+    report("the queue drained", drained);
+    report("nobody does anything", idle);
+    expect(first?.received.length).toBe(sent + MESSAGES);
+    expect(online.bytes).toBeLessThan(PAYLOADS_BYTES / 4);
+    // faults.md L6.
+    expect(one.bytes).toBeLessThan(3 * PAYLOADS_BYTES);
+    // Removals, and the compaction that gives the room back.
+    expect(drained.bytes).toBeLessThan(2 * PAYLOADS_BYTES);
+    expect(idle.bytes).toBeLessThan(10_000);
+  }, 60_000);
+});
+
+/** Publishes with QoS 1, some at once; resolves when all are acknowledged. */
+async function publish(tcpPort: number, topic: string, count: number): Promise<void> {
+  const { client } = await connectDevice(tcpPort, {});
+  let next = 0;
+  const lane = async () => {
+    while (next < count) {
+      const payload = payloadOf(`${topic}-${next++}`, PAYLOAD_BYTES);
+      await client.publishAsync(topic, payload, { qos: 1 });
+    }
+  };
+  await Promise.all(Array.from({ length: IN_FLIGHT }, lane));
+  await client.endAsync();
+}
+
+/** What is written from now on until what `task` causes is over. */
+async function writesOf(control: DiskControl, task: () => Promise<void>): Promise<Writes> {
+  const { bytesWritten } = control;
+  const syncs = control.count("sync");
+  await task();
+  await quiet(control);
+  return { bytes: control.bytesWritten - bytesWritten, syncs: control.count("sync") - syncs };
+}
+
+/** Resolves when nothing has been written for some time. */
+async function quiet(control: DiskControl): Promise<void> {
+  let before: number;
+  do {
+    before = control.bytesWritten;
+    await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
+  } while (before !== control.bytesWritten);
+}
+
+function report(what: string, { bytes, syncs }: Writes): void {
+  const per1000 = Math.round((bytes * 1000) / MESSAGES);
+  figures(
+    `write budget, ${what}: ${per1000} bytes and ${((syncs * 1000) / MESSAGES).toFixed(1)} fsyncs per 1,000 messages of ${PAYLOAD_BYTES} B`,
+  );
+}
