@@ -26,16 +26,27 @@ const RESULT_OF: Partial<Record<ErrorCode, number>> = {
   PARAMETER_MISSING: RESULT.missing,
 };
 
+/** Faults of the device that whoever runs it has to mend, and so has to know: a full disk above all. */
+const OPERATORS_FAULTS: ReadonlySet<ErrorCode> = new Set([
+  "CONFIG_WRITE_FAILED",
+  "STORE_FULL",
+  "STORE_WRITE_FAILED",
+]);
+
 const MAX_MESSAGE_CHARS = 500;
 
 /**
  * What a NanoMQ dialect answers for anything thrown. A caller's mistake carries its message; an
- * internal fault shows nothing of the inside, and the caller of this function logs it.
+ * internal fault shows nothing of the inside unless the operator has to mend it, and the caller of
+ * this function logs it.
  */
 export function failureOf(err: unknown): Failure {
   if (!isGatewayError(err)) return { status: 500, code: RESULT.unknown };
-  if (err.status >= 500) return { status: 500, code: RESULT.internal };
+  if (err.status >= 500 && !OPERATORS_FAULTS.has(err.code)) {
+    return { status: 500, code: RESULT.internal };
+  }
   const message = err.message.slice(0, MAX_MESSAGE_CHARS).toWellFormed();
+  if (err.status >= 500) return { status: 500, code: RESULT.internal, message };
   return { status: err.status, code: RESULT_OF[err.code] ?? RESULT.invalid, message };
 }
 

@@ -132,15 +132,16 @@ test("two changes at once are both stored", async () => {
   expect(store.stored().nanomq.parallel).toBe(8);
 });
 
-test("a configuration that cannot be written is an internal fault", async () => {
+test("a configuration that cannot be written is an internal fault the operator hears the reason of", async () => {
   const { v1, store, exits } = await start();
   const { GatewayError } = await import("../../errors/index.ts");
   store.change = async () => {
-    throw new GatewayError("CONFIG_WRITE_FAILED", { path: "/secret/place", reason: "ENOSPC" });
+    throw new GatewayError("CONFIG_WRITE_FAILED", { path: "/data/config", reason: "ENOSPC" });
   };
   const reply = await v1({ req: 12, seq: 1, data: { msq_len: 7 } });
   expect(reply.status).toBe(500);
-  expect(reply.body).toEqual({ code: 101, seq: 1, rep: 12 });
+  const message = "the configuration could not be written to /data/config: ENOSPC";
+  expect(reply.body).toEqual({ code: 101, seq: 1, rep: 12, message });
   expect(exits).toEqual([]);
 });
 

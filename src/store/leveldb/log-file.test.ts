@@ -38,6 +38,13 @@ test("a log that is written is LevelDB's own, byte for byte", async () => {
   expect(writeLog(readLog(log).entries).equals(log)).toBe(true);
 });
 
+test("a file of NULs or of noise is damage, and a short or empty one the start of a write", () => {
+  expect(readLog(Buffer.alloc(8192)).isDamaged).toBe(true);
+  expect(readLog(Buffer.alloc(8192, 0x5a)).isDamaged).toBe(true);
+  expect(readLog(Buffer.alloc(100)).isDamaged).toBe(false);
+  expect(readLog(Buffer.alloc(0)).isDamaged).toBe(false);
+});
+
 test("a torn end is not damage, a bad record with a good one behind it is", async () => {
   const { log } = await writtenFolder();
   for (const end of [log.length - 1, log.length - 2000, log.length >> 1, 3, 0]) {

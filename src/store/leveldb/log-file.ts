@@ -4,6 +4,9 @@ import { crc32c, mask, unmask } from "./crc32c.ts";
 const BLOCK_BYTES = 32_768;
 const HEADER_BYTES = 7;
 
+/** A power cut leaves this much of a first write that did not happen, at most; more is damage. */
+const TORN_BYTES = 4096;
+
 /** Record types: a whole entry, or its first, middle and last piece. */
 const FULL = 1;
 const FIRST = 2;
@@ -15,8 +18,9 @@ export interface LogContent {
   /** The complete entries, in order. */
   readonly entries: readonly Buffer[];
   /**
-   * A record that does not fit its checksum is followed by one that does: something was damaged.
-   * Without anything behind it, it is only the end of a write that did not happen.
+   * A record that does not fit its checksum is followed by one that does, or a file of some size has
+   * no record at all: something was damaged. Otherwise a bad record is only the end of a write that
+   * did not happen.
    */
   readonly isDamaged: boolean;
 }
@@ -27,6 +31,7 @@ export function readLog(file: Buffer): LogContent {
   let pieces: Buffer[] = [];
   let isAfterBad = false;
   let isDamaged = false;
+  let isEmpty = true;
   let at = 0;
   while (at + HEADER_BYTES <= file.length) {
     const left = BLOCK_BYTES - (at % BLOCK_BYTES);
@@ -50,6 +55,7 @@ export function readLog(file: Buffer): LogContent {
       continue;
     }
     if (isAfterBad) isDamaged = true;
+    isEmpty = false;
     const payload = file.subarray(at + HEADER_BYTES, end);
     if (type === FULL) entries.push(payload);
     else if (type === FIRST) pieces = [payload];
@@ -57,7 +63,7 @@ export function readLog(file: Buffer): LogContent {
     if (type === LAST) entries.push(Buffer.concat(pieces));
     at = end;
   }
-  return { entries, isDamaged };
+  return { entries, isDamaged: isDamaged || (isEmpty && file.length >= TORN_BYTES) };
 }
 
 /** Writes entries as a log file. */
