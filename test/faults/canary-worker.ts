@@ -91,6 +91,8 @@ async function join(
   const socket = connect({ port: orders.tcpPort, host: "127.0.0.1", noDelay: true });
   const reader = new PacketReader();
   await once(socket, "connect");
+  // What is left unanswered then shows in the figures.
+  socket.on("error", () => {});
   const accepted = new Promise<void>((resolve) => {
     socket.on("data", (chunk: Buffer) => {
       for (const packet of reader.push(chunk)) {

@@ -1,5 +1,5 @@
 import { onTestFinished } from "vitest";
-import { readFootprint } from "./gateway.ts";
+import { type Life, readFootprint } from "./gateway.ts";
 import { SessionClient, type SessionOptions } from "./session-client.ts";
 
 /**
@@ -32,11 +32,11 @@ export async function crowd(
   return clients;
 }
 
-/** Largest memory of the process, looked at every 100 ms, bytes. */
-export function watchRss(pid: number): () => number {
+/** Largest memory of the process, looked at every 100 ms while it lives, bytes. */
+export function watchRss(life: Life): () => number {
   let peakBytes = 0;
   const look = () => {
-    peakBytes = Math.max(peakBytes, readFootprint(pid).rssBytes);
+    if (life.isAlive()) peakBytes = Math.max(peakBytes, readFootprint(life.pid).rssBytes);
   };
   const timer = setInterval(look, 100);
   onTestFinished(() => clearInterval(timer));

@@ -80,7 +80,7 @@ describe("nobody else is kept waiting", () => {
       const away = await connected(tcp, { clientId: "away", isPersistent: true });
       await away.subscribe(["flood/2"], 1);
       await away.end();
-      const peakRss = watchRss(life.pid);
+      const peakRss = watchRss(life);
       const canary = await Canary.start(tcp, ["flood/1"]);
       const packets = (topic: string, qos: QoS, size: number) =>
         Buffer.concat(
@@ -113,7 +113,7 @@ describe("nobody else is kept waiting", () => {
     async ({ report }) => {
       const life = await new FaultyGateway({ config: TEST_CONFIG }).start();
       const { tcp } = life.ports;
-      const peakRss = watchRss(life.pid);
+      const peakRss = watchRss(life);
       for (const version of IS_LONG ? ([4, 5] as const) : ([5] as const)) {
         const canary = await Canary.start(tcp);
         const closings: string[] = [];

@@ -18,6 +18,8 @@ export interface Life {
   readonly ports: Ports;
   /** From the start of the process to its being ready, less the time others had the CPU meanwhile. */
   readonly startMs: number;
+  /** Whether it still runs. */
+  isAlive(): boolean;
   /** Signals the process and waits for its end. */
   end(signal?: NodeJS.Signals): Promise<Exit>;
 }
@@ -67,6 +69,7 @@ export class FaultyGateway {
     const startMs = wallMs - waitedForCpuMs(pid);
     return {
       ...{ child, pid, ports, startMs },
+      isAlive: () => child.process.exitCode === null && child.process.signalCode === null,
       end(signal = "SIGTERM") {
         process.kill(pid, signal);
         return child.exited;

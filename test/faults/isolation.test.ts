@@ -34,7 +34,7 @@ describe("nobody else is kept waiting", () => {
         client.socket.pause();
       }
       const publishers = await crowd(tcp, scaled(20, 170), (n) => ({ clientId: `source-${n}` }));
-      const peakRss = watchRss(life.pid);
+      const peakRss = watchRss(life);
       const canary = await Canary.start(tcp, ["plant/canary"]);
 
       const bulk = Buffer.alloc(16_384, "x");
