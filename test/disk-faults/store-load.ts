@@ -33,18 +33,33 @@ class Account {
  */
 export async function loadStore(path: string, load: StoreLoad): Promise<StoreLoadReport> {
   const control = new DiskControl(load.controlFile);
+  const heal = load.plan === null ? () => {} : control.failFor(load.plan, load.healAfterMs);
+  try {
+    return await loadWhileFailing(path, load, control, heal);
+  } finally {
+    heal();
+    control.close();
+  }
+}
+
+async function loadWhileFailing(
+  path: string,
+  load: StoreLoad,
+  control: DiskControl,
+  heal: () => void,
+): Promise<StoreLoadReport> {
   const random = randomFrom(load.seed);
   const violations: string[] = [];
   const account = new Account();
   let startError: string | null = null;
 
-  const heal = load.plan === null ? () => {} : control.failFor(load.plan, load.healAfterMs);
   let store = newStore(path);
   try {
     await store.start();
   } catch (err) {
     startError = err instanceof Error ? err.message : String(err);
-    control.heal();
+    heal();
+    // Whoever starts it again finds nothing in the way.
     store = newStore(path);
     await store.start();
   }
@@ -71,9 +86,9 @@ export async function loadStore(path: string, load: StoreLoad): Promise<StoreLoa
   const content = await contentOf(again);
   violations.push(...compare(account, content), ...missing(load.base, content));
   await again.stop();
-  control.close();
-  if (violations.length > 0 && startError !== null)
+  if (violations.length > 0 && startError !== null) {
     violations.unshift(`first start: ${startError}`);
+  }
   const { acknowledged, refused } = account;
   return { violations, failed, acknowledged, refused, startError, recoveryMs };
 }
