@@ -58,7 +58,12 @@ export const levelDriver: LevelDriver = {
       async open() {
         await db.open();
         // LevelDB leaves the renaming of CURRENT and the name of its new log to the file system.
-        await syncFolder(path);
+        try {
+          await syncFolder(path);
+        } catch (err) {
+          await db.close();
+          throw err;
+        }
       },
       close: () => db.close(),
       batch() {
