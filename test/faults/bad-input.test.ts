@@ -9,7 +9,7 @@ import { Canary, expectUndisturbed, songOf } from "./canary.ts";
 import { faultTest, scaled } from "./fault-test.ts";
 import { FaultyGateway, readFootprint } from "./gateway.ts";
 import { HostilePackets } from "./hostile-packets.ts";
-import { canLimitMemory, createMemoryGroup } from "./memory-group.ts";
+import { boardWrapper } from "./memory-group.ts";
 import type { Random } from "./random.ts";
 import { connectFrame, type Version } from "./wire.ts";
 
@@ -17,7 +17,6 @@ import { connectFrame, type Version } from "./wire.ts";
 const WARM_UP_PACKETS = scaled(15_000, 100_000);
 const PACKETS = scaled(35_000, 2_000_000);
 const ATTACKERS = 24;
-const BOARD_BYTES = 512 * 2 ** 20;
 const PEAK_RSS_BYTES = 250 * 2 ** 20;
 /** Nobody else waits longer, whatever arrives. */
 const CANARY_LIMIT_MS = 1000;
@@ -90,8 +89,7 @@ describe("bad input in bulk", () => {
     `leaves the process alive and small, its API well and everybody else undisturbed`,
     { short: 120_000, long: 3_600_000 },
     async ({ random, report }) => {
-      // V8 keeps house by the memory it has; where we may, it gets as much as a small board has.
-      const wrapper = canLimitMemory() ? createMemoryGroup(BOARD_BYTES).wrapper : [];
+      const wrapper = boardWrapper();
       const life = await new FaultyGateway({ config: TEST_CONFIG, wrapper }).start();
       const { tcp, http } = life.ports;
       const hostile = new HostilePackets(random);

@@ -6,7 +6,6 @@ import { makeCertificates, readPem } from "../helpers/certificates.ts";
 import { TEST_CONFIG } from "../helpers/gateway-process.ts";
 import { until } from "../helpers/until.ts";
 import { clientsOf } from "./api.ts";
-import { MAX_RSS_BYTES } from "./crowd.ts";
 import { faultTest, scaled } from "./fault-test.ts";
 import { expectFaultless, Fleet } from "./fleet.ts";
 import { FAULT_CONFIG, FaultyGateway, readFootprint } from "./gateway.ts";
@@ -109,7 +108,7 @@ tls: {key_file: ${server.keyFile}, cert_file: ${server.certFile}}
       expectFaultless(verdict);
       // The receivers that were away are here now.
       expect(after.descriptors).toBeLessThanOrEqual(before.descriptors + 5);
-      expect(after.rssBytes).toBeLessThan(MAX_RSS_BYTES);
+      expect(after.rssBytes).toBeLessThan(250 * 2 ** 20);
 
       const port = Number(Object.entries(life.ports).find(([name]) => name === "tls")?.[1]);
       const socket = connectTls({ port, host: "localhost", ca: readPem(caFile) });
