@@ -27,8 +27,6 @@ export interface GatewayDeps {
   readonly supervisor: { readonly notifyFd: number | null; readonly watchdogUs: number | null };
   /** Asked for through the API: end the process in order, and start it again or not. */
   requestExit(kind: "stop" | "restart"): void;
-  /** Something broke that only a restart mends. */
-  onFatal(err: unknown): void;
 }
 
 /** TCP ports the gateway really listens on, by listener. */

@@ -69,7 +69,6 @@ async function run(command: Extract<Command, { command: "run" }>): Promise<ExitC
   const exit = Promise.withResolvers<ExitCode>();
   const aborted = new AbortController();
   let log = rootLog("info");
-  let isFatal = false;
   const requestExit = (code: ExitCode) => {
     aborted.abort();
     exit.resolve(code);
@@ -106,11 +105,6 @@ async function run(command: Extract<Command, { command: "run" }>): Promise<ExitC
       },
       requestExit: (kind) =>
         requestExit(kind === "restart" ? EXIT_CODE.restart : EXIT_CODE.stopped),
-      onFatal: (err) => {
-        log.fatal({ err }, "the gateway cannot go on");
-        isFatal = true;
-        void failStart(input.dataDir, err).then(requestExit);
-      },
     });
     await gateway.start(aborted.signal);
   } catch (err) {
@@ -138,7 +132,7 @@ async function run(command: Extract<Command, { command: "run" }>): Promise<ExitC
   systemClock.after(STOP_LIMIT_MS, () => process.exit(code));
   await running.stop();
   // An orderly stop says that a changed configuration did not fail.
-  if (!isFatal) await store.stop();
+  await store.stop();
   log.info({ code }, "stopped");
   return code;
 }
