@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { createAlarms } from "./alarms/index.ts";
 import { type Api, createApi } from "./api/index.ts";
 import { createAuth } from "./auth/index.ts";
 import { type Bridge, bridgeFaults, createBridge, findLoop } from "./bridge/index.ts";
@@ -76,16 +77,18 @@ export function createGateway(deps: GatewayDeps): Gateway {
     },
     { mqtt: config.mqtt, msqLen: config.msq_len },
   );
+  const node = `tidegate-${deps.deviceId}`;
+  const alarms = createAlarms(
+    { log, clock, bus: broker },
+    { node, settings: () => configStore.running.alarm },
+  );
   const bridges = new Map<string, Bridge>(
     Object.entries(config.bridges).map(([name, bridge]) => [
       name,
       createBridge({ log, clock, bus: broker, deviceId: deps.deviceId }, name, bridge),
     ]),
   );
-  const sysTopics = createSysTopics(
-    { log, clock, broker },
-    { node: `tidegate-${deps.deviceId}`, version: deps.version },
-  );
+  const sysTopics = createSysTopics({ log, clock, broker }, { node, version: deps.version });
   const telemetry = createTelemetry(
     { log, clock, sources: { storeStatus: () => store.status() } },
     { dataDir: deps.dataDir },
@@ -100,6 +103,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       clock,
       broker,
       auth,
+      alarms,
       bridges: { setEnabled: (name, isOn) => setEnabled(bridges.get(name), isOn) },
       listeners,
       telemetry,
@@ -132,6 +136,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     store,
     auth,
     broker,
+    alarms,
     sysTopics,
     together([...bridges.values()]),
     telemetry,

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createAlarms } from "../alarms/index.ts";
 import type { BridgeConfig, Config } from "../config/index.ts";
 import { createLog } from "../log/index.ts";
 import { overlaps } from "../mqtt/index.ts";
@@ -51,11 +52,16 @@ export async function createTestApi(
   };
   const held = new Set<number>();
   const verifyPassword = async (clear: string, stored: string) => clear === stored;
+  const alarms = createAlarms(
+    { log, clock: systemClock, bus: broker },
+    { node: "test", settings: () => config.alarm },
+  );
   const services = createServices(
     {
       log,
       clock: systemClock,
       broker,
+      alarms,
       auth: { setAllowAnonymous: (value) => void anonymous.push(value) },
       bridges: {
         setEnabled(name, isOn) {

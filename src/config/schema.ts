@@ -345,6 +345,21 @@ export const SCHEMA = {
     ),
     rules: key(listOf(aclRule, 10_000), [], "Rules, the first that fits decides."),
   },
+  alarm: {
+    actions: key(
+      listOf(oneOf(["log", "publish"]), 2),
+      ["log", "publish"],
+      "Where an alarm is told: the log, and $SYS/brokers/<node>/alarms/activate and /deactivate.",
+      { reload: "live" },
+    ),
+    size_limit: key(int(1, 10_000), 1000, "Alarms kept in the history.", { reload: "live" }),
+    validity_period_s: key(
+      int(60, 31_536_000),
+      86_400,
+      "How long an alarm stays in the history, seconds.",
+      { reload: "live" },
+    ),
+  },
   http: {
     enable: key(bool, true, "Serve the HTTP API."),
     bind: key(host, "::", 'Address to listen on; "::" is every IPv4 and IPv6 address.'),

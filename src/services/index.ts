@@ -1,3 +1,4 @@
+export type { AlarmsService, AlarmView } from "./alarms.ts";
 export type { ClientDirectory, ClientFilter, Clients } from "./clients.ts";
 export type {
   ConfigDraft,

@@ -2,6 +2,7 @@ import type { Config } from "../config/index.ts";
 import type { Log } from "../log/index.ts";
 import type { Bus } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
+import type { AlarmsService } from "./alarms.ts";
 import { type ClientDirectory, type Clients, createClients } from "./clients.ts";
 import {
   type Configuration,
@@ -34,6 +35,7 @@ export interface ServicesDeps {
   readonly auth: LiveSettingsDeps["auth"];
   readonly listeners: LiveSettingsDeps["listeners"];
   readonly bridges: LiveSettingsDeps["bridges"];
+  readonly alarms: AlarmsService;
   readonly telemetry: StatisticsDeps["telemetry"];
   readonly configStore: ConfigurationDeps["store"];
   /** TCP ports this process listens on. */
@@ -54,6 +56,7 @@ export interface Services {
   readonly control: Control;
   readonly configuration: Configuration;
   readonly liveSettings: LiveSettingsService;
+  readonly alarms: AlarmsService;
 }
 
 /**
@@ -89,5 +92,6 @@ export function createServices(
       cfg.running,
     ),
     liveSettings,
+    alarms: deps.alarms,
   };
 }
