@@ -19,6 +19,7 @@ import { checkFixedHeader, FrameScanner, type FrameSink } from "./decoder.ts";
 import type { Engine } from "./engine.ts";
 import type { Link } from "./link.ts";
 import type { TopicPlan } from "./pipeline.ts";
+import { ownsItsChunks, release } from "./release.ts";
 import type { Session } from "./session.ts";
 import type { Reader } from "./turns.ts";
 import { Writer } from "./writer.ts";
@@ -71,6 +72,7 @@ export class Connection implements FrameSink, Link, AckOwner, Reader {
   #pauses = 0;
   #isOverfull = false;
   readonly #scanner: FrameScanner;
+  readonly #releases: boolean;
 
   constructor(engine: Engine, stream: Duplex, peer: Peer) {
     this.engine = engine;
@@ -80,6 +82,7 @@ export class Connection implements FrameSink, Link, AckOwner, Reader {
     this.writer = new Writer(stream, engine.flusher, () => this.#onDrained());
     this.acks = new AckQueue(this);
     this.#scanner = new FrameScanner(this, engine.limits, engine.flusher.pool);
+    this.#releases = ownsItsChunks(stream);
     stream.on("data", (chunk: Buffer) => this.#onData(chunk));
     stream.on("error", () => this.close("connection lost"));
     stream.on("end", () => this.close("connection closed by the client"));
@@ -224,6 +227,7 @@ export class Connection implements FrameSink, Link, AckOwner, Reader {
     if (this.state === "closed") return;
     this.workLeft = this.engine.turns.slice();
     this.#guard(() => this.#scanner.push(chunk));
+    if (this.#releases && this.#scanner.isDoneWith(chunk)) release(chunk);
   }
 
   #readOn(): void {

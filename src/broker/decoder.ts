@@ -41,6 +41,8 @@ export class FrameScanner {
   #size = 0;
   #bodyAt = 0;
   #waiting: Buffer = NOTHING;
+  /** The newest chunk a large packet was handed on from in place: a writer may hold its payload. */
+  #lent: Buffer | null = null;
   #isStopped = false;
 
   /** `pool` lends the buffers that collect packets in pieces. */
@@ -53,6 +55,13 @@ export class FrameScanner {
   /** Bytes kept for an unfinished or unread packet. */
   get heldBytes(): number {
     return this.#pieces.length + this.#waiting.length;
+  }
+
+  /** Whether nobody reads `chunk`, which was pushed last, any more. */
+  isDoneWith(chunk: Buffer): boolean {
+    const isLent = this.#lent === chunk;
+    this.#lent = null;
+    return !isLent && this.#waiting.length === 0;
   }
 
   /**
@@ -107,6 +116,7 @@ export class FrameScanner {
         this.#bodyAt = pos - at;
         return this.#keep(chunk, at);
       }
+      if (end - at >= LARGE_BYTES) this.#lent = chunk;
       if (!sink.onFrame(chunk, at, pos, end)) return this.#stop(chunk, end);
       at = end;
     }
