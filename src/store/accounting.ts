@@ -73,14 +73,16 @@ export class Accounting {
   /** Writes the days' figures; those since the start are not kept. */
   write(out: ByteWriter, gatewayMs: number): void {
     this.#turnTo(gatewayMs);
+    out.u8(WRITE_CAUSES.length);
     out.varint(this.#day);
     writeTally(out, this.#today);
     out.u8(this.#yesterday === null ? 0 : 1);
     if (this.#yesterday !== null) writeTally(out, this.#yesterday);
   }
 
-  /** Goes on with figures that were stored. */
+  /** Goes on with figures that were stored. Those of a version with other causes start over. */
   restore(from: ByteReader): void {
+    if (from.u8() !== WRITE_CAUSES.length) return;
     this.#day = from.varint();
     this.#today = readTally(from);
     this.#yesterday = from.u8() === 0 ? null : readTally(from);
@@ -97,7 +99,7 @@ export class Accounting {
 }
 
 function zeros(): Numbers {
-  return { queue: 0, session: 0, retained: 0, inbound: 0, time: 0, delete: 0 };
+  return { queue: 0, session: 0, retained: 0, inbound: 0, record: 0, time: 0, delete: 0 };
 }
 
 function newTally(): Tally {
@@ -124,6 +126,7 @@ function countsOf(tally: Tally): WriteCounts {
     session: count("session"),
     retained: count("retained"),
     inbound: count("inbound"),
+    record: count("record"),
     time: count("time"),
     delete: count("delete"),
   };

@@ -24,10 +24,11 @@ import { retainedBatches, sessionBatches, subscriptionsOf, unusedBodies } from "
 import { readMessage, sizeOf } from "./message-codec.ts";
 import { Pending } from "./pending.ts";
 import { parseRow, Reader } from "./reader.ts";
+import { type RecordTable, StoredTable } from "./record-table.ts";
 import { FORMAT, META, type ScanResult, scan } from "./scan.ts";
 import { type QueueTotals, type SessionHost, StoredSession } from "./session-store.ts";
 import { Space } from "./space.ts";
-import type { SetAside, StoreStatus } from "./status.ts";
+import type { SetAside, StoreStatus, WriteCause } from "./status.ts";
 import { Sweeper } from "./sweeper.ts";
 import { Upkeep } from "./upkeep.ts";
 import { beginValue, endValue, openValue } from "./value.ts";
@@ -73,6 +74,7 @@ export class StoreCore implements EngineStore {
   readonly #health: Health;
   readonly #host: SessionHost;
   readonly #upkeep: Upkeep;
+  readonly #out = new ByteWriter();
   #nextSession = 1;
   #damagedRecords = 0;
   #watcher: SubscriptionWatcher | null = null;
@@ -279,14 +281,28 @@ export class StoreCore implements EngineStore {
     return this.pending.operations;
   }
 
+  table(name: string): RecordTable {
+    return new StoredTable(
+      {
+        database: this.#deps.database,
+        pending: this.pending,
+        onDamage: (key, reason) => this.#damaged(key, reason),
+        putRow: (key, writeValue) => this.putRow(key, writeValue, "record"),
+        removeRow: (key) => this.removeRow(key),
+        committed: () => this.committed(true),
+      },
+      name,
+    );
+  }
+
   /** The session of a client if it has one. */
   knownSession(clientId: string): StoredSession | undefined {
     return this.#sessions.get(clientId);
   }
 
   /** Records a row of a table the store itself knows nothing of. */
-  putRow(key: Buffer, writeValue: (out: ByteWriter) => void): void {
-    this.pending.putRow({ key, value: encodeValue(key, writeValue), cause: "session" });
+  putRow(key: Buffer, writeValue: (out: ByteWriter) => void, cause: WriteCause = "session"): void {
+    this.pending.putRow({ key, value: this.#encode(key, writeValue), cause });
     this.#loop.recorded();
   }
 
@@ -365,16 +381,16 @@ export class StoreCore implements EngineStore {
   }
 
   #putMeta(key: Buffer, writeValue: (out: ByteWriter) => void): void {
-    this.pending.putRow({ key, value: encodeValue(key, writeValue), cause: "time" });
-    this.#loop.recorded();
+    this.putRow(key, writeValue, "time");
   }
-}
 
-function encodeValue(key: Buffer, writeValue: (out: ByteWriter) => void): Buffer {
-  const out = new ByteWriter();
-  out.rawBytes(key);
-  beginValue(out);
-  writeValue(out);
-  endValue(out, 0);
-  return Buffer.from(out.slice(key.length, out.length));
+  #encode(key: Buffer, writeValue: (out: ByteWriter) => void): Buffer {
+    const out = this.#out;
+    out.reset();
+    out.rawBytes(key);
+    beginValue(out);
+    writeValue(out);
+    endValue(out, 0);
+    return Buffer.from(out.slice(key.length, out.length));
+  }
 }

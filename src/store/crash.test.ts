@@ -40,9 +40,11 @@ test("after kill -9 at any moment everything committed is there, and nothing hal
     const random = randomFrom(seed);
     const model = new Model();
     for (let version = 1; version <= reached; version++) model.apply(model.next(random, version));
-    const { sessions, retained } = await pictureOf(store);
+    const { sessions, retained, records } = await pictureOf(store);
     const own = retained.filter((line) => !line.includes(`"${COUNTER}"`));
-    expect({ sessions, retained: own }, `kill ${kill}, after ${reached}`).toEqual(model.picture());
+    expect({ sessions, retained: own, records }, `kill ${kill}, after ${reached}`).toEqual(
+      model.picture(),
+    );
     expect(store.status().setAside).toBeNull();
     await store.stop();
   }

@@ -19,6 +19,7 @@ import {
   randomFrom,
   recordFor,
   subscriptionFor,
+  TABLE_NAME,
 } from "./workload.testing.ts";
 
 /** Writes a store of several tables and a log, and gives what is in it. */
@@ -33,6 +34,8 @@ async function writeOriginal(path: string): Promise<Picture> {
       session.enqueue(entryFor(60, round, 6000));
     }
     for (let i = 0; i < 30; i++) store.putRetained(messageFor(i, 300, `r/${round}/${i}`));
+    const table = store.table(TABLE_NAME);
+    for (let i = 0; i < 30; i++) table.put(`${round} ${i}`, Buffer.alloc(200, `${i}`));
     await store.committed(true);
     await store.stop();
   }
@@ -55,6 +58,7 @@ function linesOf(picture: Picture): Set<string> {
     for (const entry of queue) lines.add(`${clientId} ${entry}`);
   }
   for (const message of picture.retained) lines.add(message);
+  for (const record of picture.records) lines.add(record);
   return lines;
 }
 

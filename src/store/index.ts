@@ -10,6 +10,7 @@ export type {
   StoreState,
 } from "./engine-store.ts";
 export { RETAINED_IN_MEMORY_BYTES } from "./engine-store.ts";
+export type { RecordTable } from "./record-table.ts";
 export type { SetAside, StoreStatus, WriteCause, WriteCount, WriteCounts } from "./status.ts";
 export { WRITE_CAUSES } from "./status.ts";
 export type { Store, StoreConfig, StoreDeps } from "./store.ts";

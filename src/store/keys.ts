@@ -15,7 +15,8 @@ import { type ByteWriter, MAX_UINT48 } from "./bytes.ts";
  * | inbound | session number, Packet Identifier (16 bit) |
  * | queue | session number, sequence |
  * | retained | topic (UTF-8) |
- * | packet | text (UTF-8), see PacketTable |
+ * | packet | text (UTF-8), see TextTable |
+ * | record | name of the record table, U+0000, key (UTF-8) |
  * | body | body number |
  *
  * Keys of aedes-persistence-level start with a lower-case letter and stand behind all of these.
@@ -28,6 +29,7 @@ export const TABLE = {
   queue: 0x13,
   retained: 0x14,
   packet: 0x15,
+  record: 0x16,
   body: 0x1f,
 } as const;
 

@@ -4,6 +4,7 @@ import type {
   StoredMessage,
   StoredSubscription,
 } from "../mqtt/index.ts";
+import type { KeyRange } from "./keys.ts";
 import { entrySize } from "./message-codec.ts";
 import type { StoredSession } from "./session-store.ts";
 import type { WriteCause } from "./status.ts";
@@ -119,6 +120,15 @@ export class Pending {
   row(key: Buffer): RowOperation | undefined {
     const name = key.toString("latin1");
     return this.open.rows.get(name) ?? this.inFlight?.rows.get(name);
+  }
+
+  /** The row operations recorded in a range, in the order of their keys. */
+  rowsIn({ gte, lt }: KeyRange): [key: Buffer, value: Buffer | null][] {
+    const rows = new Map([...(this.inFlight?.rows ?? []), ...this.open.rows]);
+    return [...rows.values()]
+      .filter(({ key }) => key.compare(gte) >= 0 && key.compare(lt) < 0)
+      .sort((a, b) => a.key.compare(b.key))
+      .map(({ key, value }) => [key, value]);
   }
 
   /** Closes the open group and returns it for writing. */

@@ -125,6 +125,7 @@ class Walk {
       }
       case TABLE.retained:
       case TABLE.packet:
+      case TABLE.record:
         openValue(key, value);
         break;
       default:

@@ -1,7 +1,15 @@
 import type { StoreState } from "./engine-store.ts";
 
 /** What a write was for. */
-export const WRITE_CAUSES = ["queue", "session", "retained", "inbound", "time", "delete"] as const;
+export const WRITE_CAUSES = [
+  "queue",
+  "session",
+  "retained",
+  "inbound",
+  "record",
+  "time",
+  "delete",
+] as const;
 
 export type WriteCause = (typeof WRITE_CAUSES)[number];
 
@@ -80,6 +88,7 @@ export function statusBeforeStart(maxBytes: number): StoreStatus {
     session: none,
     retained: none,
     inbound: none,
+    record: none,
     time: none,
     delete: none,
   };

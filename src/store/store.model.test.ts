@@ -10,7 +10,14 @@ import {
 } from "./leveldb/faulty-level.testing.ts";
 import { openedStore, temporaryFolder } from "./open-store.testing.ts";
 import type { LevelStore } from "./store.ts";
-import { applyTo, describeEntry, Model, pictureOf, randomFrom } from "./workload.testing.ts";
+import {
+  applyTo,
+  describeEntry,
+  Model,
+  pictureOf,
+  randomFrom,
+  recordsOf,
+} from "./workload.testing.ts";
 
 const FAULTS: readonly WriteFault[] = [
   { kind: "refused", reason: NO_SPACE },
@@ -90,6 +97,7 @@ async function recovered(store: LevelStore, clock: ManualClock): Promise<void> {
 }
 
 async function expectSummaries(store: LevelStore, model: Model): Promise<void> {
+  expect(await recordsOf(store)).toEqual(model.picture().records);
   for (const [clientId, { queue }] of model.sessions) {
     const session = store.session(clientId);
     expect(session.queue.count).toBe(queue.size);
@@ -139,6 +147,7 @@ async function expectNoOrphans(store: LevelStore, clock: ManualClock, model: Mod
     inbound: counts.get(0x12) ?? 0,
     queue: counts.get(0x13) ?? 0,
     retained: counts.get(0x14) ?? 0,
+    records: counts.get(0x16) ?? 0,
     bodies: counts.get(0x1f) ?? 0,
   }).toEqual({
     sessions: sessions.length,
@@ -146,6 +155,7 @@ async function expectNoOrphans(store: LevelStore, clock: ManualClock, model: Mod
     inbound: sum((session) => session.inbound.size),
     queue: sum((session) => session.queue.size),
     retained: model.retained.size,
+    records: model.records.size,
     bodies: store.status().bodies,
   });
 }

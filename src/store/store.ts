@@ -18,6 +18,7 @@ import type {
 import { FOREIGN_TABLES } from "./keys.ts";
 import { isDiskFull, type LevelDriver, levelDriver } from "./leveldb/index.ts";
 import { openStore, UnusableStore } from "./opening.ts";
+import type { RecordTable } from "./record-table.ts";
 import { FORMAT, type ScanResult } from "./scan.ts";
 import { dropBallast } from "./space.ts";
 import { type StoreStatus, statusBeforeStart } from "./status.ts";
@@ -53,6 +54,13 @@ export interface Store extends EngineStore {
    * aedes's persistence methods, as promises (aedes-persistence 11, asyncPersistence).
    */
   readonly persistence: GatewayPersistence;
+  /**
+   * A table of small durable values that some other part manages; usable after `start`. Two handles
+   * of one name are the same table. `name`: 1 to 32 of a to z and `_`.
+   * @throws Error for another name
+   */
+  table(name: string): RecordTable;
+
   /** Resolves when nothing is being swept up or compacted any more. */
   idle(): Promise<void>;
 }
@@ -126,6 +134,10 @@ export class LevelStore implements Store {
   get database(): Database {
     if (this.#database === null) throw new Error("the store is not started");
     return this.#database;
+  }
+
+  table(name: string): RecordTable {
+    return this.core.table(name);
   }
 
   nowMs(): number {

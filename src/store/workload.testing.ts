@@ -8,7 +8,7 @@ import {
   topic,
   topicFilter,
 } from "../mqtt/index.ts";
-import type { EngineStore } from "./engine-store.ts";
+import type { Store } from "./store.ts";
 
 /** A small generator of random numbers that a seed makes repeatable (mulberry32). */
 export function randomFrom(seed: number): (below: number) => number {
@@ -24,6 +24,9 @@ export function randomFrom(seed: number): (below: number) => number {
 
 /** Topic of the retained message that says how far a run has come. */
 export const COUNTER = "counter";
+
+/** The record table a run writes to. */
+export const TABLE_NAME = "test_records";
 
 /** One operation on a store, or on the model of one. */
 export type Operation =
@@ -56,7 +59,9 @@ export type Operation =
       readonly version: number;
       readonly bytes: number;
     }
-  | { readonly kind: "clear"; readonly topic: string };
+  | { readonly kind: "clear"; readonly topic: string }
+  | { readonly kind: "record"; readonly key: string; readonly version: number }
+  | { readonly kind: "forget"; readonly key: string };
 
 export function messageFor(
   version: number,
@@ -122,6 +127,8 @@ interface ModelSession {
 export class Model {
   readonly sessions = new Map<string, ModelSession>();
   readonly retained = new Map<string, { version: number; bytes: number }>();
+  /** Versions of the records in the table TABLE_NAME, by key. */
+  readonly records = new Map<string, number>();
 
   apply(operation: Operation): void {
     switch (operation.kind) {
@@ -160,6 +167,12 @@ export class Model {
       case "clear":
         this.retained.delete(operation.topic);
         break;
+      case "record":
+        this.records.set(operation.key, operation.version);
+        break;
+      case "forget":
+        this.records.delete(operation.key);
+        break;
     }
   }
 
@@ -193,6 +206,7 @@ export class Model {
       retained: [...this.retained]
         .sort(byName)
         .map(([name, { version, bytes }]) => describeMessage(messageFor(version, bytes, name))),
+      records: [...this.records].sort(byName).map(([key, version]) => `${key} ${version}`),
     };
   }
 
@@ -217,6 +231,7 @@ export class Model {
     const seqs = [...session.queue.keys()];
     const seq = seqs[random(2) === 0 ? 0 : random(Math.max(1, seqs.length))];
     const name = `r/${random(5)}`;
+    const key = `k${random(5)}`;
     const dice = random(100);
     if (dice < 4) return { kind: "put", client, version };
     if (dice < 10) return { kind: "subscribe", client, filter, version };
@@ -230,6 +245,8 @@ export class Model {
     }
     if (dice < 31) return { kind: "clear", topic: name };
     if (dice < 33) return { kind: "delete", client };
+    if (dice < 37) return { kind: "record", key, version };
+    if (dice < 39) return { kind: "forget", key };
     if (dice < 60 && seq !== undefined) return { kind: "dequeue", client, seq };
     if (dice < 70 && seq !== undefined) return { kind: "release", client, seq };
     const targets = random(4) === 0 ? [...this.sessions.keys()] : [client];
@@ -239,7 +256,7 @@ export class Model {
 }
 
 /** Does to a store what `Model.apply` does to a model. `nextSeq` counts each session's sequences. */
-export function applyTo(store: EngineStore, model: Model, operation: Operation): void {
+export function applyTo(store: Store, model: Model, operation: Operation): void {
   switch (operation.kind) {
     case "put":
       store.session(operation.client).put(recordFor(operation.version));
@@ -280,6 +297,12 @@ export function applyTo(store: EngineStore, model: Model, operation: Operation):
     case "clear":
       store.deleteRetained(operation.topic);
       break;
+    case "record":
+      store.table(TABLE_NAME).put(operation.key, Buffer.from(String(operation.version)));
+      break;
+    case "forget":
+      store.table(TABLE_NAME).delete(operation.key);
+      break;
   }
 }
 
@@ -302,10 +325,11 @@ export interface Picture {
     readonly queue: readonly string[];
   }[];
   readonly retained: readonly string[];
+  readonly records: readonly string[];
 }
 
 /** What a freshly started store holds. */
-export async function pictureOf(store: EngineStore): Promise<Picture> {
+export async function pictureOf(store: Store): Promise<Picture> {
   const sessions: Picture["sessions"][number][] = [];
   for await (const batch of store.sessions()) {
     for (const { store: session, record, subscriptions, inbound } of batch) {
@@ -326,7 +350,16 @@ export async function pictureOf(store: EngineStore): Promise<Picture> {
     }
   }
   sessions.sort((a, b) => (a.clientId < b.clientId ? -1 : 1));
-  return { sessions, retained };
+  return { sessions, retained, records: await recordsOf(store) };
+}
+
+/** The records of the table TABLE_NAME, one text for each. */
+export async function recordsOf(store: Store): Promise<string[]> {
+  const records: string[] = [];
+  for await (const slice of store.table(TABLE_NAME).entries()) {
+    for (const [key, value] of slice) records.push(`${key} ${value}`);
+  }
+  return records;
 }
 
 export function describeEntry(entry: QueueEntry): string {

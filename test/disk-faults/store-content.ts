@@ -24,9 +24,14 @@ export interface FoundSession {
 export interface StoreContent {
   readonly sessions: readonly FoundSession[];
   readonly retained: readonly { readonly topic: string; readonly id: string | null }[];
+  /** Keys of the records in the table RECORDS, each with the id in its value. */
+  readonly records: readonly { readonly key: string; readonly id: string | null }[];
   readonly setAside: StoreStatus["setAside"];
   readonly damagedRecords: number;
 }
+
+/** The record table of the tests. */
+export const RECORDS = "records";
 
 /** Reads everything out of a store that has just been started. */
 export async function contentOf(store: Store): Promise<StoreContent> {
@@ -69,12 +74,16 @@ export async function contentOf(store: Store): Promise<StoreContent> {
       retained.push({ topic, id: whole === null ? null : idOf(whole.payload) });
     }
   }
+  const records: { key: string; id: string | null }[] = [];
+  for await (const slice of store.table(RECORDS).entries()) {
+    for (const [key, value] of slice) records.push({ key, id: idOf(value) });
+  }
   const { setAside, damagedRecords } = store.status();
-  return { sessions, retained, setAside, damagedRecords };
+  return { sessions, retained, records, setAside, damagedRecords };
 }
 
 /** Everything a store holds, one text for each thing. */
-export function itemsOf({ sessions, retained }: StoreContent): string[] {
+export function itemsOf({ sessions, retained, records }: StoreContent): string[] {
   return [
     ...sessions.flatMap(({ clientId, filters, inbound, queue }) => [
       `session ${clientId}`,
@@ -85,5 +94,6 @@ export function itemsOf({ sessions, retained }: StoreContent): string[] {
       ),
     ]),
     ...retained.map(({ topic, id }) => `retained ${topic} ${id}`),
+    ...records.map(({ key, id }) => `record ${key} ${id}`),
   ];
 }

@@ -10,6 +10,7 @@ import { createStore, type Store } from "../../src/store/index.ts";
 import { systemClock } from "../../src/time/index.ts";
 import { payloadOf } from "./payload.ts";
 import { randomFrom } from "./random.ts";
+import { RECORDS } from "./store-content.ts";
 
 /** A session that never ends, of a client that is away. */
 export const SESSION_RECORD: SessionRecord = {
@@ -64,6 +65,10 @@ export async function fillStore(path: string, seed: number): Promise<void> {
       if (round > 0 && random.chance(0.6)) continue;
       const sizeBytes = random.chance(0.1) ? 6000 : 100 + random.below(900);
       store.putRetained(fixtureMessage(`r/${n}`, round, sizeBytes, true));
+    }
+    for (let n = 0; n < RETAINED; n++) {
+      if (round > 0 && random.chance(0.6)) continue;
+      store.table(RECORDS).put(`k${n}`, payloadOf(`k${n}#${round}`, 100 + random.below(900)));
     }
     // Two commits, so that the log has more than one record.
     await store.committed(true);

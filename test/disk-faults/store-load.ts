@@ -3,9 +3,10 @@ import { createStore, type Store } from "../../src/store/index.ts";
 import { systemClock } from "../../src/time/index.ts";
 import { until } from "../helpers/until.ts";
 import { DiskControl } from "./disk-control.ts";
+import { payloadOf } from "./payload.ts";
 import type { StoreLoad, StoreLoadReport } from "./probe.ts";
 import { type Random, randomFrom } from "./random.ts";
-import { contentOf, itemsOf, type StoreContent } from "./store-content.ts";
+import { contentOf, itemsOf, RECORDS, type StoreContent } from "./store-content.ts";
 import { fixtureMessage, SESSION_RECORD } from "./store-fixture.ts";
 
 const ROUNDS = 24;
@@ -23,6 +24,8 @@ class Account {
   readonly removed = new Map<string, Set<number>>();
   /** By topic: the versions that may be there, oldest first; older ones than an acknowledged one may not. */
   readonly retained = new Map<string, number[]>();
+  /** By key: as `retained`. */
+  readonly records = new Map<string, number[]>();
   acknowledged = 0;
   refused = 0;
 }
@@ -123,18 +126,29 @@ async function workOn(
     account.retained.set(name, [...(account.retained.get(name) ?? []), round]);
     published.push({ name, version: round });
   }
+  const recorded: { key: string; version: number }[] = [];
+  if (random.chance(0.5)) {
+    const key = `load${random.below(TOPICS)}`;
+    store.table(RECORDS).put(key, payloadOf(`${key}#${round}`, 100 + random.below(2000)));
+    account.records.set(key, [...(account.records.get(key) ?? []), round]);
+    recorded.push({ key, version: round });
+  }
   if (random.chance(0.4)) removeOne(store, account, random);
   try {
     await store.committed(true);
   } catch {
-    account.refused += added.length + published.length;
+    account.refused += added.length + published.length + recorded.length;
     return;
   }
-  account.acknowledged += added.length + published.length;
+  account.acknowledged += added.length + published.length + recorded.length;
   for (const { client, seq } of added) account.entries.get(client)?.set(seq, true);
   for (const { name, version } of published) {
     const versions = account.retained.get(name) ?? [];
     account.retained.set(name, versions.slice(versions.indexOf(version)));
+  }
+  for (const { key, version } of recorded) {
+    const versions = account.records.get(key) ?? [];
+    account.records.set(key, versions.slice(versions.indexOf(version)));
   }
 }
 
@@ -178,6 +192,13 @@ function compare(account: Account, content: StoreContent): string[] {
     const id = retained.get(name);
     // The disk was fine in the end, so everything that was recorded has been written by now.
     if (id !== newest) violations.push(`retained ${name} is ${id}, expected ${newest}`);
+  }
+  const records = new Map(content.records.map(({ key, id }) => [key, id]));
+  for (const [key, versions] of account.records) {
+    const newest = `${key}#${versions.at(-1)}`;
+    if (records.get(key) !== newest) {
+      violations.push(`record ${key} is ${records.get(key)}, expected ${newest}`);
+    }
   }
   return violations;
 }
