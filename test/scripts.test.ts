@@ -111,7 +111,7 @@ describe("scripts/run", () => {
     const { code, errors } = await start("run").ended;
     expect(code).toBe(0);
     expect(journal()).toEqual([
-      `${clone}/elsewhere: ${clone}/src/main.ts run --config ${clone}/etc/workstation.yaml --data ${clone}/var`,
+      `${clone}/elsewhere: --max-semi-space-size=8 ${clone}/src/main.ts run --config ${clone}/etc/workstation.yaml --data ${clone}/var`,
     ]);
     expect(errors).toContain("admin/public");
   });
@@ -121,7 +121,7 @@ describe("scripts/run", () => {
     const args = ["--config=mine.yaml", "--data", "../d", "--log.level=debug"];
     const { errors } = await start("run", args).ended;
     expect(journal()).toEqual([
-      `${clone}/elsewhere: ${clone}/src/main.ts run --config=mine.yaml --data ../d --log.level=debug`,
+      `${clone}/elsewhere: --max-semi-space-size=8 ${clone}/src/main.ts run --config=mine.yaml --data ../d --log.level=debug`,
     ]);
     expect(errors).toBe("");
   });
@@ -129,7 +129,9 @@ describe("scripts/run", () => {
   it("takes the caller's environment for his choice, too", async () => {
     plan(0);
     await start("run", [], { TIDEGATE_CONFIG: "/c", TIDEGATE_DATA: "/d" }).ended;
-    expect(journal()).toEqual([`${clone}/elsewhere: ${clone}/src/main.ts run`]);
+    expect(journal()).toEqual([
+      `${clone}/elsewhere: --max-semi-space-size=8 ${clone}/src/main.ts run`,
+    ]);
   });
 
   it("starts again at once after 75, and ends with 78 where a restart would not help", async () => {
