@@ -1,14 +1,13 @@
 import { type FastifyInstance, type FastifyReply, fastify } from "fastify";
 import type { Access } from "./access/index.ts";
+import { appOptions } from "./app-options.ts";
 import type { ApiDeps } from "./deps.ts";
+import { emqxV5, isEmqxPath, sendNotFound } from "./emqx-v5/index.ts";
 import { RESULT } from "./errors.ts";
 import { nanomqV1 } from "./nanomq-v1/index.ts";
 import { nanomqV4 } from "./nanomq-v4/index.ts";
 import { drainRefusedBodies, sendJson } from "./raw-body.ts";
 import { statusRoute } from "./status.ts";
-
-/** Longest path parameter: whatever fits into the request line Node accepts. */
-const MAX_PARAM_CHARS = 16_384;
 
 /** The one HTTP application behind every port, ready to take requests. */
 export async function createApp(deps: ApiDeps, access: Access): Promise<FastifyInstance> {
@@ -16,14 +15,11 @@ export async function createApp(deps: ApiDeps, access: Access): Promise<FastifyI
     sendJson(reply, 404, JSON.stringify({ code: RESULT.unknown }));
 
   const app = fastify({
-    logger: false,
-    exposeHeadRoutes: false,
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: MAX_PARAM_CHARS },
-    // Parameters are what the caller sent: nothing is converted, filled in or dropped.
-    ajv: { customOptions: { coerceTypes: false, useDefaults: false, removeAdditional: false } },
+    ...appOptions(),
     // A path that cannot be decoded is a path that does not exist.
-    frameworkErrors: (_err, _request, reply) => {
-      notFound(reply);
+    frameworkErrors: (_err, request, reply) => {
+      if (isEmqxPath(request.url)) sendNotFound(reply, request.headers.accept);
+      else notFound(reply);
     },
   });
   // NanoMQ's specification asks for the configuration by GET with a body; fastify reads none unless told.
@@ -41,6 +37,7 @@ export async function createApp(deps: ApiDeps, access: Access): Promise<FastifyI
   statusRoute(app, deps.services);
   await app.register(async (scope) => nanomqV1(scope, deps, access));
   await app.register(async (scope) => nanomqV4(scope, deps, access), { prefix: "/api/v4" });
+  await app.register(async (scope) => emqxV5(scope, deps), { prefix: "/api/v5" });
   await app.ready();
   return app;
 }

@@ -64,6 +64,7 @@ export interface ConfigDraft {
 
 /** The services the dialects translate to; refusals are GatewayErrors. */
 export interface ApiServices {
+  readonly node: { readonly name: string };
   readonly clients: { find(filter?: ClientFilter): Promise<readonly ClientInfo[]> };
   readonly subscriptions: {
     find(filter?: { readonly clientId?: string }): Promise<readonly SubscriptionInfo[]>;

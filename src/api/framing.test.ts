@@ -300,6 +300,11 @@ describe("GET /status", () => {
       restart_pending: false,
       on_trial: false,
       rolled_back: false,
+      node_name: "tidegate@127.0.0.1",
+      cluster: "emqxcl",
+      broker_status: "started",
+      app_status: "running",
+      message: "Node tidegate@127.0.0.1 is started\nemqx is running",
     });
   });
 

@@ -197,6 +197,13 @@ const bridge = objectOf("bridge", bridgeMembers, bridgeFaults);
 
 /** Every configuration key: types, defaults, `etc/tidegate.yaml` and the option table derive from it. */
 export const SCHEMA = {
+  node_name: key(
+    checkedText("node name", 'name@host, such as "tidegate@127.0.0.1"', (value) =>
+      /^[\w-]{1,64}@[\w.:-]{1,255}$/.test(value),
+    ),
+    "tidegate@127.0.0.1",
+    "What the gateway calls itself where EMQX's API names a node.",
+  ),
   log: {
     level: key(oneOf(LOG_LEVELS), "info", "Least important log lines that are written."),
   },

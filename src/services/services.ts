@@ -49,6 +49,8 @@ export interface ServicesDeps {
 
 /** What every HTTP dialect is made of; a dialect only translates. */
 export interface Services {
+  /** What the gateway calls itself where a dialect names a node. */
+  readonly node: { readonly name: string };
   readonly clients: Clients;
   readonly subscriptions: Subscriptions;
   readonly statistics: Statistics;
@@ -70,6 +72,7 @@ export function createServices(
   const { log, clock, broker, configStore } = deps;
   const liveSettings = createLiveSettings(deps, cfg.running);
   return {
+    node: { name: cfg.running.node_name },
     clients: createClients({ directory: broker }),
     subscriptions: createSubscriptions({ directory: broker }),
     statistics: createStatistics(

@@ -1,0 +1,41 @@
+export type { Answer } from "./answer.ts";
+export {
+  ApiError,
+  accepted,
+  created,
+  empty,
+  file,
+  json,
+  noContent,
+  ok,
+  text,
+} from "./answer.ts";
+export { apiErrorOf } from "./errors.ts";
+export { sendNotFound } from "./not-found.ts";
+export type { Page, PageOptions } from "./paging.ts";
+export { PAGE_QUERY, pageSchema, paginate } from "./paging.ts";
+export type {
+  AccessRule,
+  Caller,
+  JSONSchema,
+  Method,
+  Role,
+  Route,
+  RouteRequest,
+  RouteSchema,
+  UploadedFile,
+} from "./route.ts";
+export { route } from "./route.ts";
+export type { CheckAccess } from "./serve.ts";
+export { serveRoutes } from "./serve.ts";
+export { createTurns, type Turns } from "./turns.ts";
+export {
+  formatDuration,
+  formatSize,
+  parseDuration,
+  parseSize,
+  parseTime,
+  timestampMs,
+  timestampS,
+} from "./values.ts";
+export { API_VERSION } from "./version.ts";

@@ -1,0 +1,29 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+
+/** Rows between two looks at the clock. */
+const ROWS_PER_LOOK = 64;
+/** How long a list is worked on before the event loop gets a turn. */
+const SLICE_MS = 4;
+
+/** Gives the event loop turns during long work; one per list. */
+export interface Turns {
+  /** To be awaited when true, after each row. */
+  isDue(): boolean;
+  take(): Promise<void>;
+}
+
+/** By time rather than by count: rows differ, and so do boards. */
+export function createTurns(): Turns {
+  let rows = 0;
+  let sinceMs = performance.now();
+  return {
+    isDue() {
+      rows += 1;
+      return rows % ROWS_PER_LOOK === 0 && performance.now() - sinceMs > SLICE_MS;
+    },
+    async take() {
+      await nextTurn();
+      sinceMs = performance.now();
+    },
+  };
+}

@@ -1,0 +1,8 @@
+import type { ApiServices } from "../deps.ts";
+import type { Route } from "./kit/index.ts";
+import { statusRoutes } from "./status.ts";
+
+/** Every operation of the dialect; a group is one line here. */
+export function emqxRoutes(services: ApiServices): readonly Route[] {
+  return [...statusRoutes(services)];
+}
