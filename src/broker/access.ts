@@ -1,5 +1,6 @@
 import { reasonOf } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
+import type { Counters } from "./counters.ts";
 import type { Authorizer } from "./ports.ts";
 
 /** Who asks. */
@@ -13,20 +14,29 @@ export interface Identity {
 export class Access {
   readonly #authorizer: Authorizer;
   readonly #log: Log;
+  readonly #counters: Counters;
 
-  constructor(authorizer: Authorizer, log: Log) {
+  constructor(authorizer: Authorizer, log: Log, counters: Counters) {
     this.#authorizer = authorizer;
     this.#log = log;
+    this.#counters = counters;
   }
 
   /** `$SYS` is the gateway's own; the authorizer is not asked about it. */
   mayPublish(who: Identity, topic: string): boolean {
-    return topic !== "$SYS" && !topic.startsWith("$SYS/") && this.#allows(who, "publish", topic);
+    const isOwn = topic === "$SYS" || topic.startsWith("$SYS/");
+    return this.#count(!isOwn && this.#allows(who, "publish", topic));
   }
 
   /** `filter` without its share. */
   maySubscribe(who: Identity, filter: string): boolean {
-    return this.#allows(who, "subscribe", filter);
+    return this.#count(this.#allows(who, "subscribe", filter));
+  }
+
+  #count(isAllowed: boolean): boolean {
+    if (isAllowed) this.#counters.allowed++;
+    else this.#counters.refused++;
+    return isAllowed;
   }
 
   #allows(who: Identity, action: "publish" | "subscribe", topic: string): boolean {

@@ -1,4 +1,5 @@
 import { ack5, PACKET, REASON, type ReasonCode } from "./codec/index.ts";
+import type { Counters } from "./counters.ts";
 import { Deque } from "./deque.ts";
 import type { Ticket } from "./ticket.ts";
 import type { Writer } from "./writer.ts";
@@ -31,11 +32,13 @@ export class AckQueue {
   /** Payload bytes of the messages that wait. */
   waitingBytes = 0;
   readonly #owner: AckOwner;
+  readonly #counters: Counters;
   readonly #slots = new Deque<Slot>();
   readonly #drain = (): void => this.#drainDone();
 
-  constructor(owner: AckOwner) {
+  constructor(owner: AckOwner, counters: Counters) {
     this.#owner = owner;
+    this.#counters = counters;
   }
 
   get waiting(): number {
@@ -77,7 +80,10 @@ export class AckQueue {
   }
 
   #send(packetId: number, qos: number, reason: ReasonCode): void {
-    const type = qos === 1 ? PACKET.puback : PACKET.pubrec;
+    const isPuback = qos === 1;
+    const type = isPuback ? PACKET.puback : PACKET.pubrec;
+    if (isPuback) this.#counters.pubackOut++;
+    else this.#counters.pubrecOut++;
     const { writer, isV5 } = this.#owner;
     if (reason === REASON.success || !isV5) writer.ack(type << 4, packetId);
     else writer.send(ack5(type, packetId, reason, null));

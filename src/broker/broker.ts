@@ -5,7 +5,9 @@ import type { Log } from "../log/index.ts";
 import type {
   Bus,
   ClientInfo,
+  Levels,
   MessageCounters,
+  Metrics,
   Peer,
   QoS,
   SubscriptionInfo,
@@ -16,7 +18,9 @@ import { REASON } from "./codec/index.ts";
 import type { EngineStore } from "./engine-store.ts";
 import type { Emitter as BrokerEmitter } from "./exchange.ts";
 import { GatewayBroker } from "./gateway-broker.ts";
+import type { EngineLevel } from "./levels.ts";
 import { FIXED_LIMITS, type FixedLimits, type Limits } from "./limits.ts";
+import { type EngineMetric, engineMetrics } from "./metrics.ts";
 import type { Authenticator, Authorizer } from "./ports.ts";
 import type { Session } from "./session.ts";
 import { clientInfo } from "./views.ts";
@@ -78,6 +82,10 @@ export interface Broker extends Bus {
   /** Closes the client's connection (0x98); its will is published. False when it is not connected. */
   disconnect(clientId: string): boolean;
   counters(): MessageCounters;
+  /** Every counter of `METRIC_DOCS` that the engine keeps; cheap. */
+  metrics(): Pick<Metrics, EngineMetric>;
+  /** Figures of the moment and their maxima; cheap, whatever the number of clients. */
+  levels(): Pick<Levels, EngineLevel>;
   retainedCount(): number;
   /**
    * Applies limits while running, in their configuration keys' units; packet sizes told to clients,
@@ -172,7 +180,7 @@ export function createBroker(deps: BrokerDeps, cfg: BrokerConfig): Broker {
         const reason = `it has more than ${max} levels`;
         throw new GatewayError("MQTT_TOPIC_INVALID", { value: message.topic, reason });
       }
-      if (message.origin.kind !== "system") engine.counters.received++;
+      if (message.origin.kind !== "system") engine.counters.publishedHere++;
       await engine.pipeline.publish(message);
     },
 
@@ -221,6 +229,8 @@ export function createBroker(deps: BrokerDeps, cfg: BrokerConfig): Broker {
     },
 
     counters: () => engine.counters.snapshot(),
+    metrics: () => engineMetrics(engine.counters),
+    levels: () => engine.levels.view(engine),
     retainedCount: () => engine.retained.size,
 
     reconfigure(live) {

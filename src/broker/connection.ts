@@ -79,8 +79,8 @@ export class Connection implements FrameSink, Link, AckOwner, Reader {
     this.stream = stream;
     this.peer = peer;
     this.lastTick = engine.tickAt(peer.acceptedMs);
-    this.writer = new Writer(stream, engine.flusher, () => this.#onDrained());
-    this.acks = new AckQueue(this);
+    this.writer = new Writer(stream, engine.flusher, engine.counters, () => this.#onDrained());
+    this.acks = new AckQueue(this, engine.counters);
     this.#scanner = new FrameScanner(this, engine.limits, engine.flusher.pool);
     this.#releases = ownsItsChunks(stream);
     stream.on("data", (chunk: Buffer) => this.#onData(chunk));
@@ -112,14 +112,19 @@ export class Connection implements FrameSink, Link, AckOwner, Reader {
     const first = buf[start] ?? 0;
     const type = first >> 4;
     this.lastTick = this.engine.tick;
-    if (type === PACKET.publish && this.state === "ready") {
-      this.messagesIn++;
-      this.engine.publishing.receive(this, buf, start, body, end);
-    } else {
-      checkFixedHeader(first, end - body, this.isV5);
-      this.#checkTurn(type);
-      this.workLeft--;
-      this.#handle(type, buf, body, end);
+    try {
+      if (type === PACKET.publish && this.state === "ready") {
+        this.messagesIn++;
+        this.engine.publishing.receive(this, buf, start, body, end);
+      } else {
+        checkFixedHeader(first, end - body, this.isV5);
+        this.#checkTurn(type);
+        this.workLeft--;
+        this.#handle(type, buf, body, end);
+      }
+    } catch (err) {
+      this.engine.counters.faultIn(type);
+      throw err;
     }
     if (this.workLeft < 0 && this.#pauses === 0) {
       this.workLeft = this.engine.turns.more();
@@ -220,11 +225,12 @@ export class Connection implements FrameSink, Link, AckOwner, Reader {
     const hasText = this.wantsProblemInformation && reason !== "";
     const full = disconnect5(code, hasText ? { reasonString: reason } : {});
     // [MQTT-3.14.2-3]: the reason string is left out when it makes the packet too large.
-    this.sendFitting(full, disconnect5(code, {}));
+    if (this.sendFitting(full, disconnect5(code, {}))) this.engine.counters.disconnectOut++;
   }
 
   #onData(chunk: Buffer): void {
     if (this.state === "closed") return;
+    this.engine.counters.bytesIn += chunk.length;
     this.workLeft = this.engine.turns.slice();
     this.#guard(() => this.#scanner.push(chunk));
     if (this.#releases && this.#scanner.isDoneWith(chunk)) release(chunk);
@@ -249,7 +255,8 @@ export class Connection implements FrameSink, Link, AckOwner, Reader {
 
   #refuse(fault: PacketFault): void {
     if (this.state === "connecting" && this.isV5) {
-      this.sendFitting(connack5(false, fault.code, {}));
+      const isSent = this.sendFitting(connack5(false, fault.code, {}));
+      if (isSent) this.engine.counters.connackRefused(fault.code);
     }
     this.fail(fault.code, fault.message);
   }
@@ -273,8 +280,10 @@ export class Connection implements FrameSink, Link, AckOwner, Reader {
 
   #handle(type: number, buf: Buffer, body: number, end: number): void {
     const { engine, session } = this;
+    const { counters } = engine;
     if (type === PACKET.connect) {
       this.state = "connecting";
+      counters.connectIn++;
       this.pauseReading(PAUSE.connecting);
       engine.handshake.begin(this, buf, body, end);
       return;
@@ -285,31 +294,39 @@ export class Connection implements FrameSink, Link, AckOwner, Reader {
         this.#onAck(session, type, this.#readAck(type, buf, body, end).packetId);
         return;
       case PACKET.pubrec:
+        counters.pubrecIn++;
         this.#onPubrec(session, buf, body, end);
         return;
       case PACKET.pubrel:
+        counters.pubrelIn++;
         engine.publishing.release(this, this.#readAck(type, buf, body, end).packetId);
         return;
       case PACKET.pubcomp:
         this.#onAck(session, type, this.#readAck(type, buf, body, end).packetId);
         return;
       case PACKET.subscribe:
+        counters.subscribeIn++;
         engine.subscribing.subscribe(this, session, buf, body, end);
         return;
       case PACKET.unsubscribe:
+        counters.unsubscribeIn++;
         engine.subscribing.unsubscribe(this, session, buf, body, end);
         return;
       case PACKET.pingreq: {
         const at = this.writer.reserve(2);
         this.writer.out[at] = PACKET.pingresp << 4;
         this.writer.out[at + 1] = 0;
+        counters.pingreqIn++;
+        counters.pingrespOut++;
         if (engine.hooks.listens("ping")) engine.hooks.emit("ping", this, { cmd: "pingreq" });
         return;
       }
       case PACKET.disconnect:
+        counters.disconnectIn++;
         this.#onDisconnect(session, buf, body, end);
         return;
       default:
+        counters.authIn++;
         // AUTH: only a client that named a method in CONNECT may send it, and no method is accepted.
         throw protocolError("AUTH without an authentication method");
     }
@@ -318,9 +335,14 @@ export class Connection implements FrameSink, Link, AckOwner, Reader {
   /** PUBACK or PUBCOMP; the event names the packet that is acknowledged, without its content. */
   #onAck(session: Session, type: number, messageId: number): void {
     const isPuback = type === PACKET.puback;
-    if (isPuback) session.onPuback(messageId);
-    else session.onPubcomp(messageId);
-    const { hooks } = this.engine;
+    const { hooks, counters } = this.engine;
+    if (isPuback) {
+      counters.pubackIn++;
+      session.onPuback(messageId);
+    } else {
+      counters.pubcompIn++;
+      session.onPubcomp(messageId);
+    }
     if (!hooks.listens("ack")) return;
     hooks.emit("ack", this, { cmd: isPuback ? "publish" : "pubrel", messageId });
   }
@@ -333,6 +355,7 @@ export class Connection implements FrameSink, Link, AckOwner, Reader {
     const { packetId, reasonCode } = this.#readAck(PACKET.pubrec, buf, body, end);
     const known = session.onPubrec(packetId, reasonCode >= 0x80);
     if (known === "known" || reasonCode >= 0x80) return;
+    this.engine.counters.pubrelOut++;
     if (this.isV5) {
       this.writer.send(ack5(PACKET.pubrel, packetId, REASON.packetIdentifierNotFound, null));
     } else {

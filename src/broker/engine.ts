@@ -14,6 +14,7 @@ import { type Emitter, Exchange } from "./exchange.ts";
 import type { LocalHandler } from "./handler.ts";
 import { Handshake } from "./handshake.ts";
 import type { Hooks } from "./hooks.ts";
+import { PeakLevels } from "./levels.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import type { Limits } from "./limits.ts";
 import { type OutboxContext, READ_RETRY_MS } from "./outbox.ts";
@@ -64,6 +65,7 @@ export class Engine {
   readonly authorizer: Authorizer;
   readonly access: Access;
   readonly counters = new Counters();
+  readonly levels = new PeakLevels();
   readonly flusher = new Flusher();
   readonly turns = new Turns();
   readonly router = new Router<Session, LocalHandler>();
@@ -100,7 +102,7 @@ export class Engine {
     this.hooks = hooks;
     this.authenticator = parts.authenticator;
     this.authorizer = parts.authorizer;
-    this.access = new Access(parts.authorizer, log);
+    this.access = new Access(parts.authorizer, log, this.counters);
     this.trouble = new TroubleLog(log, clock);
     this.committer = new Committer(store);
     this.deadlines = new Deadlines(() => store.nowMs());
@@ -141,6 +143,7 @@ export class Engine {
       committer,
       outgoing,
       counters,
+      levels: this.levels,
       router,
       retained,
       hooks,
@@ -207,8 +210,11 @@ export class Engine {
 
   /** CONNACK is on its way. */
   onReady(connection: Connection, isPresent: boolean): void {
-    const { hooks } = this;
+    const { hooks, counters } = this;
     this.readyCount++;
+    this.levels.live(this.readyCount);
+    counters.connected++;
+    counters.connackOut++;
     if (hooks.listens("client")) hooks.emit("client", connection);
     if (hooks.listens("connackSent")) {
       const connack = { cmd: "connack", returnCode: 0, sessionPresent: isPresent };
@@ -250,6 +256,7 @@ export class Engine {
     if (session?.link === connection) this.lifecycle.detach(session, wasReady);
     if (!wasReady) return;
     this.readyCount--;
+    this.counters.disconnected++;
     this.log.info({ clientId, reason }, "client disconnected");
     if (this.hooks.listens("clientDisconnect")) this.hooks.emit("clientDisconnect", connection);
     this.#announceAll(() => closeEvents(connection, this.clock.nowMs()));

@@ -94,7 +94,7 @@ export class GatewayBroker extends Aedes {
       done(toError(err));
       return;
     }
-    this.engine.counters.received++;
+    this.engine.counters.publishedHere++;
     this.engine.pipeline.publish(message).then(
       () => done(),
       (err: unknown) => done(toError(err)),

@@ -70,13 +70,21 @@ export class Handshake {
   /** Answers with a CONNACK that refuses, where the version has one for the reason, and closes. */
   refuse(connection: Connection, code: ReasonCode, reason: string): void {
     if (connection.state !== "connecting") return;
+    const { counters } = this.#engine;
     if (connection.isV5) {
       const properties: Properties =
         connection.wantsProblemInformation && reason !== "" ? { reasonString: reason } : {};
-      connection.sendFitting(connack5(false, code, properties), connack5(false, code, {}));
+      const isSent = connection.sendFitting(
+        connack5(false, code, properties),
+        connack5(false, code, {}),
+      );
+      if (isSent) counters.connackRefused(code);
     } else {
       const returnCode = connectReturnCode(code);
-      if (returnCode !== null) connection.writer.send(connack3(false, returnCode));
+      if (returnCode !== null) {
+        connection.writer.send(connack3(false, returnCode));
+        counters.connackRefused(code);
+      }
     }
     this.#engine.onRefused(connection, code);
     connection.endReason = code;
@@ -87,8 +95,10 @@ export class Handshake {
     // An unknown level is answered in the form every version reads ([MQTT-3.1.2-2] of 3.1.1).
     if (fault.code === REASON.unsupportedProtocolVersion) {
       connection.writer.send(connack3(false, 1));
+      this.#engine.counters.connackRefused(fault.code);
     } else if (isV5) {
       connection.writer.send(connack5(false, fault.code, {}));
+      this.#engine.counters.connackRefused(fault.code);
     }
     connection.fail(fault.code, fault.message);
   }
@@ -143,6 +153,7 @@ export class Handshake {
     const { username, password } = connect;
     this.#engine.authenticator.authenticate({ clientId, username, password, peer }).then(
       (verdict) => {
+        this.#count(verdict === "accepted", username);
         if (verdict === "accepted") this.#accept(connection, connect);
         else if (verdict === "bad_credentials")
           this.refuse(connection, REASON.badUserNameOrPassword, "bad user name or password");
@@ -153,6 +164,16 @@ export class Handshake {
         this.refuse(connection, REASON.serverUnavailable, "server unavailable");
       },
     );
+  }
+
+  #count(isAccepted: boolean, username: string | null): void {
+    const { counters } = this.#engine;
+    if (!isAccepted) {
+      counters.authFailure++;
+      return;
+    }
+    counters.authSuccess++;
+    if (username === null) counters.authAnonymous++;
   }
 
   #accept(connection: Connection, connect: Connect): void {

@@ -42,14 +42,19 @@ export class Lifecycle {
     if (other?.state === "connecting") {
       this.#engine.handshake.refuse(other, REASON.serverUnavailable, "session taken over");
     }
+    const { counters } = this.#engine;
+    if (other !== null && other.state !== "closed") counters.sessionTakenOver++;
     other?.end(REASON.sessionTakenOver, "session taken over");
     let session = this.sessions.get(clientId);
     let needsCommit = before !== undefined && before.store !== null;
     if (session !== undefined && connect.cleanStart) {
+      counters.sessionDiscarded++;
       this.end(session); // [MQTT-3.1.2-4]
       session = undefined;
     }
     const isPresent = session !== undefined;
+    if (isPresent) counters.sessionResumed++;
+    else counters.sessionCreated++;
     session ??= this.#create(clientId);
     this.#describe(session, connection, connect, expiryIntervalS);
     if (session.store === null && expiryIntervalS > 0) {
@@ -81,6 +86,7 @@ export class Lifecycle {
       this.end(session);
       return;
     }
+    engine.counters.sessionDisconnected++;
     const nowMs = store.nowMs();
     if (session.expiryIntervalS !== SESSION_NEVER_EXPIRES) {
       this.#expireAt(session, nowMs + session.expiryIntervalS * 1000);
@@ -97,6 +103,7 @@ export class Lifecycle {
   /** Ends a session with everything it has; its will, if one is waiting, is published ([MQTT-3.1.2-8]). */
   end(session: Session): void {
     const { clientId, store } = session;
+    this.#engine.counters.sessionTerminated++;
     if (this.sessions.get(clientId) === session) this.sessions.delete(clientId);
     session.expiry?.cancel();
     session.willDue?.cancel();
@@ -136,6 +143,7 @@ export class Lifecycle {
     session.makeDurable(store, record.seqLimit, () => store.put(this.#recordOf(session)));
     for (const id of inbound) session.inbound.set(id, true);
     for (const subscription of subscriptions) {
+      this.#engine.levels.subscribed(subscription.filter);
       session.subscriptions.set(subscription.filter, subscription);
       this.#engine.router.subscribe(session, subscription);
     }
@@ -159,14 +167,18 @@ export class Lifecycle {
   }
 
   subscribe(session: Session, subscription: StoredSubscription): void {
+    if (!session.subscriptions.has(subscription.filter))
+      this.#engine.levels.subscribed(subscription.filter);
     session.subscriptions.set(subscription.filter, subscription);
     this.#engine.router.subscribe(session, subscription);
+    this.#engine.levels.topics(this.#engine.router.filterCount);
     session.store?.putSubscription(subscription);
   }
 
   /** False when there was no such subscription. */
   unsubscribe(session: Session, filter: StoredSubscription["filter"]): boolean {
     if (!session.subscriptions.delete(filter)) return false;
+    this.#engine.levels.unsubscribed(filter);
     this.#engine.router.unsubscribe(session, filter);
     this.#engine.retainedDelivery.cancel(session, filter);
     session.store?.deleteSubscription(filter);
@@ -176,6 +188,7 @@ export class Lifecycle {
   #create(clientId: string): Session {
     const session = new Session(clientId, this.#engine.sessionContext);
     this.sessions.set(clientId, session);
+    this.#engine.levels.sessions(this.sessions.size);
     return session;
   }
 
@@ -266,10 +279,10 @@ export class Lifecycle {
     const { access, counters, hooks, log, pipeline } = this.#engine;
     const publish = (message: Message): void => {
       if (!access.mayPublish({ clientId, username, address }, message.topic)) {
-        counters.drop("rejected");
+        counters.denied++;
         return;
       }
-      counters.received++;
+      counters.publishedHere++;
       pipeline.publish(message).catch((err: unknown) => {
         log.warn({ clientId, err: reasonOf(err) }, "a will could not be stored");
       });
@@ -280,7 +293,7 @@ export class Lifecycle {
     }
     hooks.authorizePublish(null, will.message, (err, change) => {
       if (err === null) publish({ ...will.message, ...change });
-      else counters.drop("rejected");
+      else counters.denied++;
     });
   }
 
@@ -288,13 +301,13 @@ export class Lifecycle {
   #teardown(session: Session, subscriptions: readonly StoredSubscription[], from: number): void {
     const to = Math.min(from + TEARDOWN_SLICE, subscriptions.length);
     for (const { filter } of subscriptions.slice(from, to)) {
+      if (session.subscriptions.delete(filter)) this.#engine.levels.unsubscribed(filter);
       this.#engine.router.unsubscribe(session, filter);
     }
     if (to < subscriptions.length) {
       setImmediate(() => this.#teardown(session, subscriptions, to));
       return;
     }
-    session.subscriptions.clear();
     for (const { share, entry } of session.takeShared()) {
       this.#engine.pipeline.redeliver(share, entry.message, entry.qos);
     }

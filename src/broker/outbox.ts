@@ -128,6 +128,7 @@ export class Outbox {
     const isLive = link?.isReady === true;
     if (qos === 0) {
       if (isLive) this.#sendQoS0(link, pub, retain, ids, expiryS);
+      else this.#context.counters.qos0Away += pub.counts;
       return;
     }
     pub.receivers++;
@@ -152,37 +153,64 @@ export class Outbox {
 
   /** PUBACK, or a PUBREC that refuses ([MQTT-4.3.2-5], [MQTT-4.3.3-4]). */
   onPuback(packetId: number): void {
+    const { counters } = this.#context;
     const seq = this.#inflight.seqOf(packetId);
-    if (seq >= 0 && this.#inflight.awaits(seq) === AWAITS.puback) this.#finish(seq);
+    if (seq < 0) {
+      counters.pubackMissed++;
+    } else if (this.#inflight.awaits(seq) === AWAITS.puback) {
+      counters.acked++;
+      this.#finish(seq);
+    } else {
+      counters.pubackInUse++;
+    }
   }
 
   /** PUBREC: answers with PUBREL once that is safe, or says that the identifier is unknown. */
   onPubrec(packetId: number, isRefusal: boolean): "known" | "unknown" {
     const seq = this.#inflight.seqOf(packetId);
     const awaits = seq < 0 ? AWAITS.nothing : this.#inflight.awaits(seq);
-    if (awaits !== AWAITS.pubrec && awaits !== AWAITS.pubcomp) return "unknown";
+    const { counters } = this.#context;
+    if (awaits !== AWAITS.pubrec && awaits !== AWAITS.pubcomp) {
+      counters.pubrecMissed++;
+      return "unknown";
+    }
     if (isRefusal) {
       this.#finish(seq);
       return "known";
     }
     const wasReleased = awaits === AWAITS.pubcomp;
+    if (wasReleased) counters.pubrecInUse++;
     this.#inflight.release(seq);
     const { link, store } = this;
     if (store === null || wasReleased) {
-      link?.writer.ack(PUBREL, packetId);
+      this.#sendPubrel(link, packetId);
       return "known";
     }
     // Durable before PUBREL: after a crash the identifier must not be used for a PUBLISH again.
     store.setReleased(seq);
     this.#context.committer.after(true, () => {
-      if (this.link === link) link?.writer.ack(PUBREL, packetId);
+      if (this.link === link) this.#sendPubrel(link, packetId);
     });
     return "known";
   }
 
   onPubcomp(packetId: number): void {
     const seq = this.#inflight.seqOf(packetId);
-    if (seq >= 0 && this.#inflight.awaits(seq) === AWAITS.pubcomp) this.#finish(seq);
+    const { counters } = this.#context;
+    if (seq < 0) {
+      counters.pubcompMissed++;
+    } else if (this.#inflight.awaits(seq) === AWAITS.pubcomp) {
+      counters.acked++;
+      this.#finish(seq);
+    } else {
+      counters.pubcompInUse++;
+    }
+  }
+
+  #sendPubrel(link: Link | null, packetId: number): void {
+    if (link === null) return;
+    link.writer.ack(PUBREL, packetId);
+    this.#context.counters.pubrelOut++;
   }
 
   /** The connection is ready: what was on its way is sent again, in order, then the rest. */
@@ -324,7 +352,7 @@ export class Outbox {
       while (seq < this.#nextSeq && store.bytesOf(seq) < 0) seq++;
       if (seq === this.#nextSeq) return true;
       store.dequeue(seq);
-      counters.drop("queue_full");
+      counters.queueFull++;
       this.#settleCopy(seq);
       this.#sentSeq = seq + 1;
       this.#aheadEnd = Math.max(this.#aheadEnd, seq + 1);
@@ -337,7 +365,7 @@ export class Outbox {
   #dropsNewest(): boolean {
     const { limits, counters } = this.#context;
     if (limits.queuePolicy === "drop_oldest") return false;
-    counters.drop("queue_full");
+    counters.queueFull++;
     if (limits.queuePolicy === "disconnect" && this.link?.isReady === true) this.link.onQueueFull();
     return true;
   }
@@ -361,7 +389,7 @@ export class Outbox {
       this.#pendingBytes -= bytesOf(dropped) + ENTRY_BYTES;
       this.#sentSeq = dropped.seq + 1;
       this.#copies.delete(dropped.seq);
-      counters.drop("queue_full");
+      counters.queueFull++;
     }
     const seq = this.#nextSeq++;
     const entry: QueuedMessage = { seq, message: pub.keep(), qos, retain, subscriptionIds: ids };
@@ -390,16 +418,17 @@ export class Outbox {
         writer.messages >= limits.maxQueuedMessages ||
         writer.gatheredBytes >= limits.maxWriterBytes;
       if (isFull) {
-        counters.drop("queue_full");
+        counters.qos0Blocked++;
         return;
       }
     }
     pub.receivers++;
     if (transmit(outgoing, link, pub, 0, retain, ids, 0, false, expiryS)) {
-      counters.sent += pub.counts;
+      counters.publishOut++;
+      counters.qos0Out += pub.counts;
       link.messagesOut += pub.counts;
     } else {
-      counters.drop("too_large");
+      counters.tooLarge++;
     }
   }
 
@@ -407,7 +436,7 @@ export class Outbox {
     const { seq } = entry;
     if (entry.message === null) {
       this.#inflight.open(seq, AWAITS.pubcomp);
-      link.writer.ack(PUBREL, packetIdOf(seq));
+      this.#sendPubrel(link, packetIdOf(seq));
       return;
     }
     this.#pendingBytes -= bytesOf(entry) + ENTRY_BYTES;
@@ -418,7 +447,7 @@ export class Outbox {
       expiryS = Math.ceil((pub.expiresAtMs - this.#context.store.nowMs()) / 1000);
       // Already sent once: [MQTT-3.3.2-5] forbids starting delivery, not completing it.
       if (expiryS <= 0 && seq >= this.#dupBelow) {
-        this.#context.counters.drop("expired");
+        this.#context.counters.expired++;
         this.store?.dequeue(seq);
         this.#settleCopy(seq);
         return;
@@ -446,12 +475,15 @@ export class Outbox {
     const { counters } = this.#context;
     this.#inflight.open(seq, qos === 1 ? AWAITS.puback : AWAITS.pubrec);
     if (transmit(outgoing, link, pub, qos, retain, ids, packetIdOf(seq), isDup, expiryS)) {
-      counters.sent += pub.counts;
+      counters.publishOut++;
+      if (qos === 1) counters.qos1Out += pub.counts;
+      else counters.qos2Out += pub.counts;
+      if (isDup) counters.repeatedOut += pub.counts;
       link.messagesOut += pub.counts;
       return;
     }
     // [MQTT-3.1.2-25]: as if it had been delivered.
-    counters.drop("too_large");
+    counters.tooLarge++;
     this.#finish(seq);
   }
 

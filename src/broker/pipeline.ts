@@ -8,6 +8,7 @@ import type { Counters } from "./counters.ts";
 import type { EngineStore } from "./engine-store.ts";
 import type { LocalHandler } from "./handler.ts";
 import type { Hooks } from "./hooks.ts";
+import type { PeakLevels } from "./levels.ts";
 import type { Outgoing } from "./outgoing.ts";
 import { Publication } from "./publication.ts";
 import type { RetainedIndex } from "./retained.ts";
@@ -26,6 +27,7 @@ export interface PipelineContext {
   readonly committer: Committer;
   readonly outgoing: Outgoing;
   readonly counters: Counters;
+  readonly levels: PeakLevels;
   readonly router: Router<Session, LocalHandler>;
   readonly retained: RetainedIndex;
   readonly hooks: Hooks;
@@ -64,7 +66,7 @@ export class Pipeline {
       const refused = store.admit(pub.sizeBytes) !== null && needsStore(pub, plan);
       if (refused) {
         pub.isBusy = wasBusy;
-        counters.drop("rejected");
+        counters.storeRefused++;
         return REASON.quotaExceeded;
       }
     }
@@ -80,12 +82,18 @@ export class Pipeline {
       if (receiver === undefined) continue;
       if (receiver.hasNoLocal && receiver.target === from) {
         receiver = receiver.forOwn; // [MQTT-3.8.3-3]
-        if (receiver === null) continue;
+        if (receiver === null) {
+          counters.noLocal++;
+          continue;
+        }
       }
       const { target } = receiver;
       if (authorizeForward !== null) {
         const verdict = authorizeForward(target, pub.keep());
-        if (verdict === false) continue;
+        if (verdict === false) {
+          counters.heldBack++;
+          continue;
+        }
         if (verdict !== true) {
           this.#deliverChanged(pub, receiver, verdict, expiryS);
           continue;
@@ -107,7 +115,7 @@ export class Pipeline {
     }
     if (pub.ticket?.waitsForStore === true) this.#awaitCommit(pub.ticket, plan, pub, needsCommit);
     if (pub.receivers > 0) return REASON.success;
-    if (pub.counts > 0 && !pub.isForeign) counters.drop("no_subscriber");
+    if (pub.counts > 0 && !pub.isForeign) counters.noSubscriber++;
     return REASON.noMatchingSubscribers;
   }
 
@@ -148,7 +156,7 @@ export class Pipeline {
     if (pub.expiresAtMs !== null) {
       expiryS = Math.ceil((pub.expiresAtMs - store.nowMs()) / 1000);
       if (expiryS <= 0) {
-        counters.drop("expired"); // [MQTT-3.3.2-5]
+        counters.expired++; // [MQTT-3.3.2-5]
         return;
       }
     }
@@ -228,8 +236,10 @@ export class Pipeline {
   }
 
   #retain(pub: Publication, retained: RetainedIndex): void {
+    if (pub.payloadBytes > 0) this.#context.counters.retained += pub.counts;
     const hasChanged =
       pub.payloadBytes === 0 ? retained.remove(pub.topic) : retained.put(pub.keep());
+    this.#context.levels.retained(retained.size);
     if (pub.qos === 0) {
       if (hasChanged) this.#context.store.schedule(false);
       return;

@@ -60,8 +60,11 @@ export class Publishing {
       }
     }
     const plan = this.#planOf(connection, buf, topicStart, topicEnd, properties);
+    const { counters, pipeline } = this.#engine;
+    if (qos === 0) counters.qos0In++;
+    else if (qos === 1) counters.qos1In++;
+    else counters.qos2In++;
     if (qos === 2 && this.#isRepeat(connection, packetId)) return;
-    const { pipeline } = this.#engine;
     const pub = pipeline.acquire();
     pub.topic = plan.topic;
     pub.topicBytes = plan.topicBytes;
@@ -93,9 +96,12 @@ export class Publishing {
   /** PUBREL: the Packet Identifier is free again ([MQTT-4.3.3-11], [MQTT-4.3.3-12]). */
   release(connection: Connection, packetId: number): void {
     const { session, writer } = connection;
+    const { counters } = this.#engine;
     if (session === null) return;
     const pubcomp = PACKET.pubcomp << 4;
     if (!session.inbound.delete(packetId)) {
+      counters.pubrelMissed++;
+      counters.pubcompOut++;
       if (connection.isV5) {
         writer.send(ack5(PACKET.pubcomp, packetId, REASON.packetIdentifierNotFound, null));
       } else {
@@ -104,6 +110,7 @@ export class Publishing {
       return;
     }
     if (session.store === null) {
+      counters.pubcompOut++;
       writer.ack(pubcomp, packetId);
       return;
     }
@@ -112,8 +119,12 @@ export class Publishing {
     session.store.deleteInbound(packetId);
     this.#engine.committer.after(true, (failed) => {
       if (connection.state !== "ready") return;
-      if (failed) connection.fail(REASON.quotaExceeded, "the store cannot be written");
-      else writer.ack(pubcomp, packetId);
+      if (failed) {
+        connection.fail(REASON.quotaExceeded, "the store cannot be written");
+        return;
+      }
+      counters.pubcompOut++;
+      writer.ack(pubcomp, packetId);
     });
   }
 
@@ -189,14 +200,16 @@ export class Publishing {
   /** A QoS 2 message that has been routed is not routed again ([MQTT-4.3.3-10]); it gets its PUBREC. */
   #isRepeat(connection: Connection, packetId: number): boolean {
     const { session, acks } = connection;
-    const { limits, committer } = this.#engine;
+    const { limits, committer, counters } = this.#engine;
     if (session === null) return true;
     if (!session.inbound.has(packetId)) {
       if (session.inbound.size >= limits.maxAwaitingRelease) {
+        counters.receiveMaximum++;
         throw new PacketFault(REASON.receiveMaximumExceeded, "too many messages await PUBREL"); // [MQTT-3.3.4-9]
       }
       return false;
     }
+    counters.publishInUse++;
     if (session.store === null) {
       acks.now(packetId, 2, REASON.success);
       return true;
@@ -238,10 +251,11 @@ export class Publishing {
     const { session } = connection;
     if (session === null) return;
     if (!this.#mayPublish(connection, plan)) {
+      engine.counters.publishDenied++;
       this.#deny(connection, pub, packetId);
       return;
     }
-    engine.counters.received++;
+    engine.counters.accepted++;
     connection.workLeft -= 1 + plan.receivers.length;
     const { qos } = pub;
     const isMarked = qos === 2 && session.store !== null;
@@ -253,6 +267,7 @@ export class Publishing {
       return;
     }
     if (reason === REASON.quotaExceeded) {
+      engine.counters.publishQuotaExceeded++;
       if (isMarked) session.store?.deleteInbound(packetId);
       if (connection.isV5) connection.acks.now(packetId, qos, reason);
       else connection.closeUnacknowledged();
@@ -289,7 +304,10 @@ export class Publishing {
     if (revision >= 0 && connection.lastPlan === plan && connection.lastRevision === revision) {
       return connection.lastMayPublish;
     }
-    const may = this.#engine.access.mayPublish(connection, plan.topic);
+    const { access, counters } = this.#engine;
+    const may = access.mayPublish(connection, plan.topic);
+    if (may) counters.publishAllowed++;
+    else counters.publishRefused++;
     if (connection.lastPlan === plan) {
       connection.lastMayPublish = may;
       connection.lastRevision = revision;
@@ -299,7 +317,8 @@ export class Publishing {
 
   #deny(connection: Connection, pub: Publication, packetId: number): void {
     const { authorizer, counters } = this.#engine;
-    counters.drop("rejected");
+    counters.denied++;
+    counters.publishAuthError++;
     if (authorizer.denyAction === "disconnect") {
       connection.fail(REASON.notAuthorized, "not authorized to publish to this topic");
       return;

@@ -54,6 +54,8 @@ const NO_IDS: readonly number[] = [];
 export class Router<T, H> {
   /** Changes whenever plans made before are no longer right. */
   epoch = 0;
+  /** Distinct filters that clients subscribe to, shares left out of them. */
+  filterCount = 0;
   readonly #root: Node<T, H> = newNode();
   readonly #cache = new PlanCache<Plan<T, H>>();
 
@@ -90,6 +92,7 @@ export class Router<T, H> {
   subscribe(target: T, subscription: StoredSubscription): void {
     const share = parseShare(subscription.filter);
     const bucket = this.#bucket(share?.filter ?? subscription.filter);
+    if (bucket.members.size + bucket.shares.size === 0) this.filterCount++;
     const member = { target, subscription };
     if (share === null) {
       bucket.members.set(target, member);
@@ -108,13 +111,15 @@ export class Router<T, H> {
     const share = parseShare(filter);
     const plain = share?.filter ?? filter;
     this.#prune(plain, (bucket) => {
+      const before = bucket.members.size + bucket.shares.size;
       if (share === null) {
         bucket.members.delete(target);
-        return;
+      } else {
+        const group = bucket.shares.get(share.group);
+        group?.remove(target);
+        if (group?.size === 0) bucket.shares.delete(share.group);
       }
-      const group = bucket.shares.get(share.group);
-      group?.remove(target);
-      if (group?.size === 0) bucket.shares.delete(share.group);
+      if (before > 0 && bucket.members.size + bucket.shares.size === 0) this.filterCount--;
     });
     this.#outdate(plain);
   }

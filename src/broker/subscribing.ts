@@ -47,7 +47,7 @@ export class Subscribing {
     end: number,
   ): void {
     const { isV5 } = connection;
-    const { limits, hooks } = this.#engine;
+    const { limits, hooks, counters } = this.#engine;
     const { packetId, filters, subscriptionId } = readSubscribe(
       isV5,
       buf,
@@ -66,6 +66,8 @@ export class Subscribing {
       if (codes.length >= limits.maxFiltersPerSubscribe) refusal = REASON.quotaExceeded;
       else if (isAllowed) refusal = this.#refusal(connection, session, filter);
       if (refusal !== null) {
+        if (refusal === REASON.notAuthorized) counters.subscribeAuthError++;
+        else counters.subscribeError++;
         codes.push(isV5 ? refusal : FAILURE);
         return;
       }
@@ -108,7 +110,7 @@ export class Subscribing {
     end: number,
   ): void {
     const { isV5 } = connection;
-    const { limits, lifecycle, committer, hooks } = this.#engine;
+    const { limits, lifecycle, committer, hooks, counters } = this.#engine;
     const { packetId, filters } = readUnsubscribe(
       isV5,
       buf,
@@ -124,7 +126,8 @@ export class Subscribing {
     if (hooks.listens("unsubscribe")) hooks.emit("unsubscribe", connection, parsed);
     const send = (): void => {
       if (connection.state !== "ready") return;
-      confirm(connection, subscribeAck(PACKET.unsuback, isV5, packetId, isV5 ? codes : [], {}));
+      const unsuback = subscribeAck(PACKET.unsuback, isV5, packetId, isV5 ? codes : [], {});
+      if (confirm(connection, unsuback)) counters.unsubackOut++;
     };
     if (session.store === null) send();
     else committer.after(true, (failed) => (failed ? cannotStore(connection) : send()));
@@ -196,6 +199,7 @@ export class Subscribing {
       if (connection.state !== "ready") return;
       const suback = subscribeAck(PACKET.suback, connection.isV5, packetId, codes, {});
       if (!confirm(connection, suback)) return;
+      this.#engine.counters.subackOut++;
       for (const { subscription, sendsRetained } of granted) {
         if (sendsRetained) retainedDelivery.begin(session, subscription);
       }

@@ -1,6 +1,7 @@
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { BufferPool, LARGE_BYTES } from "./buffer-pool.ts";
+import type { Counters } from "./counters.ts";
 
 /** QoS 1 and 2 wait in the session, not here, once this much has gathered behind a write the peer has not taken. */
 const CONGESTED_BYTES = 65_536;
@@ -60,6 +61,7 @@ export class Writer {
   messages = 0;
   readonly #stream: Duplex;
   readonly #flusher: Flusher;
+  readonly #counters: Counters;
   readonly #onDrained: () => void;
   readonly #isPlain: boolean;
   #start = 0;
@@ -70,9 +72,10 @@ export class Writer {
   #isClosed = false;
   #lastUnsent = 0;
 
-  constructor(stream: Duplex, flusher: Flusher, onDrained: () => void) {
+  constructor(stream: Duplex, flusher: Flusher, counters: Counters, onDrained: () => void) {
     this.#stream = stream;
     this.#flusher = flusher;
+    this.#counters = counters;
     this.#onDrained = onDrained;
     // Only a bare socket is known to have given everything to the kernel when nothing is left in it.
     this.#isPlain = Object.getPrototypeOf(stream) === Socket.prototype;
@@ -141,6 +144,7 @@ export class Writer {
       return;
     }
     this.messages = 0;
+    this.#counters.bytesOut += this.gatheredBytes;
     if (this.#parts.length === 0 && this.#isPlain) {
       stream.write(this.out.subarray(this.#start, this.#end));
       if (stream.writableLength === 0) {
@@ -161,6 +165,7 @@ export class Writer {
   finish(): void {
     if (this.#isClosed) return;
     if (this.#stream.writable && this.gatheredBytes > 0) {
+      this.#counters.bytesOut += this.gatheredBytes;
       this.#cut();
       for (const part of this.#parts) this.#stream.write(part);
     }

@@ -2,6 +2,8 @@ export type { Bus, MessageHandler, Unsubscribe } from "./bus.ts";
 export type { ClientId } from "./client-id.ts";
 export { clientId } from "./client-id.ts";
 export type { Message, MessageProperties, Origin } from "./message.ts";
+export type { Level, LevelName, Levels, MetricName, Metrics } from "./metrics.ts";
+export { LEVEL_DOCS, LEVEL_NAMES, METRIC_DOCS, METRIC_NAMES } from "./metrics.ts";
 export { MAX_PACKET_ID, packetIdOf } from "./packet-id.ts";
 export type { Peer } from "./peer.ts";
 export type { QoS } from "./qos.ts";
