@@ -5,6 +5,7 @@ import type { Log } from "../log/index.ts";
 import type { Clock } from "../time/index.ts";
 import {
   beginRecovery,
+  clearUnfinished,
   copyAside,
   endRecovery,
   type Finding,
@@ -62,6 +63,7 @@ export async function openStore<T extends { readonly damaged: number }>(
       const reason = "the process ended each time it was repaired";
       return await startEmpty(deps, path, load, { path: givenUp, reason });
     }
+    await clearUnfinished(path);
     const finding = await inspect(path);
     if (finding !== null) return await recover(deps, path, load, { ...finding, attempts });
     const first = await tryLoad(path, load);

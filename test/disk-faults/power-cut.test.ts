@@ -46,11 +46,25 @@ const WHOLE_STARTS = scaled(2, 40);
 const REPAIR_CUTS = scaled(12, 300);
 const ROUNDS = scaled(24, 90);
 
-/** Moments to cut at: anywhere, and often just before or after something becomes durable or gets a name. */
+/** How many operations after the beginning of a log it is cut at most. */
+const YOUNG_LOG = 40;
+
+/**
+ * Moments to cut at: anywhere, and often just before or after something becomes durable or gets a
+ * name, or while a log is young whose name may not be.
+ */
 function cutsOf(operations: readonly DiskOperation[], count: number, random: Random): Cut[] {
   const turns = operations.flatMap(({ kind }, index) => (kind === "write" ? [] : [index]));
-  const moment = () =>
-    random.chance(0.4) ? random.below(operations.length + 1) : random.pick(turns) + random.below(2);
+  const logs = operations.flatMap((operation, index) =>
+    operation.kind === "open" && operation.isCreating && operation.path.endsWith(".log")
+      ? [index]
+      : [],
+  );
+  const moment = () => {
+    if (random.chance(0.4)) return random.below(operations.length + 1);
+    if (logs.length === 0 || random.chance(0.75)) return random.pick(turns) + random.below(2);
+    return Math.min(operations.length, random.pick(logs) + random.below(YOUNG_LOG));
+  };
   const cuts = Array.from({ length: count }, () => ({
     at: moment(),
     names: random.pick(NAME_MODES),

@@ -1,5 +1,5 @@
 export type { Finding } from "./inspection.ts";
-export { inspect } from "./inspection.ts";
+export { clearUnfinished, inspect } from "./inspection.ts";
 export type { LevelBatch, LevelDriver, LevelHandle, LevelIterator } from "./level.ts";
 export { isDiskFull, levelCode, levelDriver, levelReason, rowsOf } from "./level.ts";
 export type { OpeningNeeds } from "./reclaim.ts";

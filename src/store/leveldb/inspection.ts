@@ -1,4 +1,4 @@
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { readLog } from "./log-file.ts";
 import { readManifest } from "./manifest.ts";
@@ -55,6 +55,27 @@ export async function inspect(path: string, budgetMs = CHECK_BUDGET_MS): Promise
     if (isDamaged) return { reason: `${name} holds damaged records`, isReadable: true };
   }
   return null;
+}
+
+/**
+ * Removes what a cut in the very first opening leaves, when nothing can have been in the store: no
+ * table, nothing in a log, and no manifest that knows of more. LevelDB does not start on that again.
+ */
+export async function clearUnfinished(path: string): Promise<void> {
+  const names = await namesIn(path);
+  if (names.some(isTable)) return;
+  for (const name of names) {
+    if (name.endsWith(".log") && (await stat(join(path, name))).size > 0) return;
+    if (!name.startsWith("MANIFEST-")) continue;
+    const state = readManifest(await readFile(join(path, name)));
+    const log = state?.log ?? 0;
+    if (log > 0 && !names.includes(fileName(log, "log"))) return;
+    if ((state?.tables.size ?? 0) > 0) return;
+  }
+  for (const name of names) {
+    if (/^(CURRENT|MANIFEST-.*|.*\.(dbtmp|log))$/.test(name))
+      await rm(join(path, name), { force: true });
+  }
 }
 
 async function namesIn(path: string): Promise<string[]> {

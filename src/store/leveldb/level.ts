@@ -1,13 +1,13 @@
 import { ClassicLevel } from "classic-level";
 import { isGatewayError, reasonOf } from "../../errors/index.ts";
 import type { KeyRange } from "../keys.ts";
-import { syncFolder } from "./sync-folder.ts";
+import { LogNames } from "./log-names.ts";
 
 /** One atomic batch. `put` and `del` copy what they are given at once. */
 export interface LevelBatch {
   put(key: Buffer, value: Buffer): void;
   del(key: Buffer): void;
-  /** Appends the batch to LevelDB's log, and fsyncs it when `sync`. */
+  /** Appends the batch to LevelDB's log, and fsyncs it and a name it got newly when `sync`. */
   write(options: { sync: boolean }): Promise<void>;
   /** Gives the batch up without writing it. */
   close(): Promise<void>;
@@ -54,12 +54,13 @@ export const levelDriver: LevelDriver = {
       keyEncoding: "buffer",
       valueEncoding: "buffer",
     });
+    const logs = new LogNames(path);
     return {
       async open() {
         await db.open();
         // LevelDB leaves the renaming of CURRENT and the name of its new log to the file system.
         try {
-          await syncFolder(path);
+          await logs.syncAll();
         } catch (err) {
           await db.close();
           throw err;
@@ -75,7 +76,10 @@ export const levelDriver: LevelDriver = {
           del(key) {
             batch.del(key);
           },
-          write: (options) => batch.write(options),
+          async write(options) {
+            await batch.write(options);
+            if (options.sync) await logs.syncNew();
+          },
           close: () => batch.close(),
         };
       },
