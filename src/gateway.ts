@@ -79,7 +79,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   );
   const node = `tidegate-${deps.deviceId}`;
   const alarms = createAlarms(
-    { log, clock, bus: broker },
+    { log, clock, bus: broker, store },
     { node, settings: () => configStore.running.alarm },
   );
   const bridges = new Map<string, Bridge>(
@@ -90,7 +90,17 @@ export function createGateway(deps: GatewayDeps): Gateway {
   );
   const sysTopics = createSysTopics({ log, clock, broker }, { node, version: deps.version });
   const telemetry = createTelemetry(
-    { log, clock, sources: { storeStatus: () => store.status() } },
+    {
+      log,
+      clock,
+      sources: {
+        storeStatus: () => store.status(),
+        cardEnduranceBytes: () => {
+          const { card_endurance_gb } = configStore.running.sysmon;
+          return card_endurance_gb === null ? null : card_endurance_gb * 1e9;
+        },
+      },
+    },
     { dataDir: deps.dataDir },
   );
   const listeners = createListeners(

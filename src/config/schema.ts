@@ -26,6 +26,10 @@ function key<T>(
   return { doc, format, default: defaultValue, reload: "restart", ...more };
 }
 
+/** A share at which an alarm is raised or ends. */
+const watermark = (percent: number, what: string) =>
+  key(int(1, 100), percent, `${what}, percent.`, { reload: "live" });
+
 const port = int(0, 65_535);
 const path = text(4096, 1);
 const host = checkedText(
@@ -364,6 +368,53 @@ export const SCHEMA = {
       int(60, 31_536_000),
       86_400,
       "How long an alarm stays in the history, seconds.",
+      { reload: "live" },
+    ),
+  },
+  sysmon: {
+    cpu_high_watermark_percent: watermark(80, "Mean processor load of a minute that is an alarm"),
+    cpu_low_watermark_percent: watermark(60, "Mean processor load at which that alarm ends"),
+    sysmem_high_watermark_percent: watermark(70, "Used memory of the device that is an alarm"),
+    procmem_high_watermark_percent: watermark(
+      50,
+      "Share of the device's memory the gateway uses that is an alarm",
+    ),
+    temperature_high_watermark_c: key(int(-40, 150), 80, "Temperature that is an alarm, °C.", {
+      reload: "live",
+    }),
+    temperature_low_watermark_c: key(
+      int(-40, 150),
+      70,
+      "Temperature at which that alarm ends, °C.",
+      { reload: "live" },
+    ),
+    disk_high_watermark_percent: watermark(
+      90,
+      "Used share of the data directory's file system that is an alarm",
+    ),
+    store_high_watermark_percent: watermark(80, "Used share of store.max_bytes that is an alarm"),
+    event_loop_lag_high_watermark_ms: key(
+      int(10, 60_000),
+      500,
+      "Lateness of the event loop (99th percentile of 10 s) that is an alarm, ms.",
+      { reload: "live" },
+    ),
+    write_budget_mb_per_day: key(
+      int(1, 10_000_000),
+      2000,
+      "What the gateway may write to the card a day before it is an alarm, MB.",
+      { reload: "live" },
+    ),
+    card_endurance_gb: key(
+      nullable(int(1, 10_000_000)),
+      null,
+      "What the card's maker promises can be written to it, GB (1 TBW = 1000); null = 100 times its size.",
+      { reload: "live" },
+    ),
+    card_life_low_watermark_years: key(
+      int(0, 100),
+      3,
+      "Projected life of the card that is an alarm, years.",
       { reload: "live" },
     ),
   },

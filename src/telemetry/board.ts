@@ -1,4 +1,4 @@
-import { numberOf, PERIOD_MS, type Source, tenths } from "./metric.ts";
+import { PERIOD_MS, type Source, tenths } from "./metric.ts";
 import type { Tree } from "./tree.ts";
 
 /**
@@ -13,7 +13,7 @@ export const temperatureSource: Source<number> = {
     return {
       async read() {
         file ??= await findThermometer(tree);
-        const milliC = file === null ? null : numberOf((await tree.read(file)) ?? undefined);
+        const milliC = file === null ? null : await tree.reading(file);
         // A sensor that vanished (a driver loaded anew) is looked for again.
         if (milliC === null) file = null;
         return milliC === null ? null : tenths(milliC / 1000);
@@ -65,6 +65,21 @@ export const modelSource: Source<string> = {
       // A device tree's strings end in U+0000.
       return text?.replaceAll("\0", "").trim() || null;
     },
+  }),
+};
+
+/** The running kernel, and the number it gave this start. */
+export const kernelSource: Source<{
+  readonly release: string | null;
+  readonly bootId: string | null;
+}> = {
+  from: "/proc/sys/kernel",
+  periodMs: null,
+  open: ({ tree }) => ({
+    read: () => ({
+      release: tree.proc("proc/sys/kernel/osrelease")?.trim() || null,
+      bootId: tree.proc("proc/sys/kernel/random/boot_id")?.trim() || null,
+    }),
   }),
 };
 

@@ -1,5 +1,6 @@
-export type { Metric, MetricValue, Unit } from "./metric.ts";
+export type { Label, Metric, MetricValue, Unit } from "./metric.ts";
 export { METRICS } from "./metrics.ts";
+export type { StoreFigures, WriteFigures } from "./store.ts";
 export { renderMetricTable } from "./table.ts";
-export type { Telemetry, TelemetryConfig, TelemetryDeps } from "./telemetry.ts";
+export type { Sample, Telemetry, TelemetryConfig, TelemetryDeps } from "./telemetry.ts";
 export { createTelemetry } from "./telemetry.ts";

@@ -1,4 +1,5 @@
 import type { Clock } from "../time/index.ts";
+import type { StoreFigures, WriteFigures } from "./store.ts";
 import type { Tree } from "./tree.ts";
 
 /**
@@ -14,7 +15,24 @@ export type MetricValue =
   | Readonly<Record<string, number | null>>;
 
 /** What a value counts. */
-export type Unit = "percent" | "bytes" | "bytes/s" | "°C" | "s" | "ms" | "count" | "flag" | "text";
+export type Unit =
+  | "percent"
+  | "bytes"
+  | "bytes/s"
+  | "bytes/day"
+  | "°C"
+  | "MHz"
+  | "rpm"
+  | "dBm"
+  | "s"
+  | "ms"
+  | "years"
+  | "count"
+  | "flag"
+  | "text";
+
+/** What the members of a value are named after. */
+export type Label = "core" | "interface" | "disk" | "mount" | "sensor" | "cause";
 
 /** One row of the table of metrics, as publishers and documents read it. */
 export interface Metric {
@@ -25,7 +43,7 @@ export interface Metric {
   /** A counter only grows, until its device starts again. */
   readonly kind: "gauge" | "counter";
   /** What the members of the value are named after; null for a single value. */
-  readonly label: "core" | "interface" | "disk" | null;
+  readonly label: Label | null;
   /** Where the value comes from. */
   readonly source: string;
   /** Milliseconds between two samples; null = read once at the start. */
@@ -40,8 +58,12 @@ export interface Environment {
   readonly tree: Tree;
   /** The directory whose disk is reported. */
   readonly dataDir: string;
-  /** Bytes the store holds on disk; absent without a store. */
-  readonly storeStatus?: () => { readonly bytesOnDisk: number };
+  /** The store's figures; absent without a store. */
+  readonly storeStatus?: () => StoreFigures;
+  /** What is written beside the store, by cause. */
+  readonly otherWrites?: () => Readonly<Record<string, WriteFigures>>;
+  /** What the disk's maker promises can be written to it; null = not known. */
+  readonly cardEnduranceBytes?: () => number | null;
 }
 
 /** An opened source. `read` gives null where the sensor is missing. */
@@ -64,7 +86,7 @@ export interface Row<S> {
   readonly unit: Unit;
   readonly doc: string;
   readonly kind?: "counter";
-  readonly label?: "core" | "interface" | "disk";
+  readonly label?: Label;
   read(sample: S): MetricValue;
 }
 

@@ -1,10 +1,25 @@
-import { clockSource, modelSource, temperatureSource, throttleSource } from "./board.ts";
+import {
+  clockSource,
+  kernelSource,
+  modelSource,
+  temperatureSource,
+  throttleSource,
+} from "./board.ts";
 import { cpuSource, loadSource, uptimeSource } from "./cpu.ts";
-import { diskLifeSource, diskSpaceSource, diskWritesSource } from "./disk.ts";
+import {
+  diskLifeSource,
+  diskSizeSource,
+  diskSpaceSource,
+  diskTrafficSource,
+  fileSystemSource,
+} from "./disk.ts";
+import { flashSource } from "./flash.ts";
 import { memorySource } from "./memory.ts";
-import { group, type Metric, type MetricGroup } from "./metric.ts";
-import { networkSource, perInterface } from "./network.ts";
-import { eventLoopSource, openFilesSource, processSource, storeSource } from "./process.ts";
+import { group, type Metric, type MetricGroup, tenths } from "./metric.ts";
+import { linkSource, networkSource, perInterface, wirelessSource } from "./network.ts";
+import { eventLoopSource, fileLimitSource, openFilesSource, processSource } from "./process.ts";
+import { frequencySource, sensorSource } from "./sensors.ts";
+import { storeSource, sumOf, usedPercent, writesSource } from "./store.ts";
 
 /**
  * Every metric of the device, under the source it is read from. Periods and origins are the
@@ -13,6 +28,15 @@ import { eventLoopSource, openFilesSource, processSource, storeSource } from "./
 export const METRIC_GROUPS: readonly MetricGroup[] = [
   group(modelSource, [
     { name: "board_model", unit: "text", doc: "Name of the board.", read: (model) => model },
+  ]),
+  group(kernelSource, [
+    { name: "kernel", unit: "text", doc: "The running kernel.", read: ({ release }) => release },
+    {
+      name: "boot_id",
+      unit: "text",
+      doc: "Made by the kernel at every start of the device.",
+      read: ({ bootId }) => bootId,
+    },
   ]),
   group(cpuSource, [
     {
@@ -56,6 +80,30 @@ export const METRIC_GROUPS: readonly MetricGroup[] = [
       unit: "°C",
       doc: "Temperature of the processor.",
       read: (tempC) => tempC,
+    },
+  ]),
+  group(sensorSource, [
+    {
+      name: "sensor_temperature_c",
+      unit: "°C",
+      label: "sensor",
+      doc: "Every thermometer with a driver, by the names of driver and sensor.",
+      read: ({ tempC }) => tempC,
+    },
+    {
+      name: "fan_rpm",
+      unit: "rpm",
+      label: "sensor",
+      doc: "Speed of each fan.",
+      read: ({ fanRpm }) => fanRpm,
+    },
+  ]),
+  group(frequencySource, [
+    {
+      name: "cpu_frequency_mhz",
+      unit: "MHz",
+      doc: "What the first core runs at.",
+      read: (mhz) => mhz,
     },
   ]),
   group(throttleSource, [
@@ -166,14 +214,54 @@ export const METRIC_GROUPS: readonly MetricGroup[] = [
       read: (disk) => disk.usedPercent,
     },
   ]),
-  group(diskWritesSource, [
+  group(fileSystemSource, [
+    {
+      name: "filesystem_total_bytes",
+      unit: "bytes",
+      label: "mount",
+      doc: "Size of every file system on a disk, by where it is mounted.",
+      read: ({ totalBytes }) => totalBytes,
+    },
+    {
+      name: "filesystem_free_bytes",
+      unit: "bytes",
+      label: "mount",
+      doc: "What is free of it, without root's reserve.",
+      read: ({ freeBytes }) => freeBytes,
+    },
+    {
+      name: "filesystem_used_percent",
+      unit: "percent",
+      label: "mount",
+      doc: "What is used of it, as `df` counts.",
+      read: (each) => each.usedPercent,
+    },
+  ]),
+  group(diskSizeSource, [
+    {
+      name: "disk_size_bytes",
+      unit: "bytes",
+      label: "disk",
+      doc: "Size of each disk or card.",
+      read: (disks) => disks,
+    },
+  ]),
+  group(diskTrafficSource, [
+    {
+      name: "disk_read_bytes",
+      unit: "bytes",
+      kind: "counter",
+      label: "disk",
+      doc: "Bytes read since the start of the device, by anybody.",
+      read: ({ readBytes }) => readBytes,
+    },
     {
       name: "disk_written_bytes",
       unit: "bytes",
       kind: "counter",
       label: "disk",
       doc: "Bytes written since the start of the device, by anybody.",
-      read: (disks) => disks,
+      read: ({ writtenBytes }) => writtenBytes,
     },
   ]),
   group(diskLifeSource, [
@@ -182,7 +270,41 @@ export const METRIC_GROUPS: readonly MetricGroup[] = [
       unit: "percent",
       label: "disk",
       doc: "Used life of an eMMC by its own estimate, in steps of 10.",
-      read: (disks) => disks,
+      read: (each) => each.usedPercent,
+    },
+    {
+      name: "disk_pre_eol",
+      unit: "count",
+      label: "disk",
+      doc: "An eMMC's spare blocks: 1 = normal, 2 = 80 % used, 3 = 90 % used.",
+      read: ({ preEnd }) => preEnd,
+    },
+  ]),
+  group(flashSource, [
+    {
+      name: "process_written_bytes",
+      unit: "bytes",
+      kind: "counter",
+      doc: "What the kernel wrote to disks for the gateway since its start, whole pages.",
+      read: ({ processWrittenBytes }) => processWrittenBytes,
+    },
+    {
+      name: "process_written_bytes_per_day",
+      unit: "bytes/day",
+      doc: "The same per day, over the newest 24 hours; null in the first hour.",
+      read: ({ processBytesPerDay }) => processBytesPerDay,
+    },
+    {
+      name: "card_written_bytes_per_day",
+      unit: "bytes/day",
+      doc: "What anybody writes per day to the disk that holds the data directory.",
+      read: ({ diskBytesPerDay }) => diskBytesPerDay,
+    },
+    {
+      name: "card_life_years",
+      unit: "years",
+      doc: "How long that disk lasts at this rate: `sysmon.card_endurance_gb`, else 100 times its size; at most 100.",
+      read: ({ lifeYears }) => lifeYears,
     },
   ]),
   group(networkSource, [
@@ -203,6 +325,22 @@ export const METRIC_GROUPS: readonly MetricGroup[] = [
       read: (sample) => perInterface(sample, "txBytes"),
     },
     {
+      name: "network_rx_errors",
+      unit: "count",
+      kind: "counter",
+      label: "interface",
+      doc: "Packets received damaged or dropped.",
+      read: (sample) => perInterface(sample, "rxErrors"),
+    },
+    {
+      name: "network_tx_errors",
+      unit: "count",
+      kind: "counter",
+      label: "interface",
+      doc: "Packets not sent.",
+      read: (sample) => perInterface(sample, "txErrors"),
+    },
+    {
       name: "network_rx_bytes_per_s",
       unit: "bytes/s",
       label: "interface",
@@ -215,6 +353,24 @@ export const METRIC_GROUPS: readonly MetricGroup[] = [
       label: "interface",
       doc: "Bytes sent per second.",
       read: (sample) => perInterface(sample, "txBytesPerS"),
+    },
+  ]),
+  group(linkSource, [
+    {
+      name: "network_link",
+      unit: "flag",
+      label: "interface",
+      doc: "1 = the interface has a link, 0 = it has none; null where its driver cannot tell.",
+      read: (links) => links,
+    },
+  ]),
+  group(wirelessSource, [
+    {
+      name: "wifi_signal_dbm",
+      unit: "dBm",
+      label: "interface",
+      doc: "Signal level of wireless interfaces.",
+      read: (levels) => levels,
     },
   ]),
   group(uptimeSource, [
@@ -281,6 +437,14 @@ export const METRIC_GROUPS: readonly MetricGroup[] = [
       read: (count) => count,
     },
   ]),
+  group(fileLimitSource, [
+    {
+      name: "process_max_open_files",
+      unit: "count",
+      doc: "Most files and sockets the gateway may hold.",
+      read: (count) => count,
+    },
+  ]),
   group(eventLoopSource, [
     {
       name: "event_loop_lag_mean_ms",
@@ -312,7 +476,80 @@ export const METRIC_GROUPS: readonly MetricGroup[] = [
       name: "store_bytes",
       unit: "bytes",
       doc: "The store on disk.",
-      read: (sizeBytes) => sizeBytes,
+      read: ({ bytesOnDisk }) => bytesOnDisk,
+    },
+    {
+      name: "store_used_percent",
+      unit: "percent",
+      doc: "The share of `store.max_bytes` that is.",
+      read: usedPercent,
+    },
+    {
+      name: "store_queued_messages",
+      unit: "count",
+      doc: "Messages in the queues of all sessions.",
+      read: ({ queuedMessages }) => queuedMessages,
+    },
+    {
+      name: "store_queued_bytes",
+      unit: "bytes",
+      doc: "Their topics and payloads.",
+      read: ({ queuedBytes }) => queuedBytes,
+    },
+    {
+      name: "store_pending_bytes",
+      unit: "bytes",
+      doc: "Recorded and not yet on the disk.",
+      read: ({ pendingBytes }) => pendingBytes,
+    },
+    {
+      name: "store_commit_last_ms",
+      unit: "ms",
+      doc: "Duration of the newest commit.",
+      read: ({ lastCommitMs }) => tenths(lastCommitMs),
+    },
+    {
+      name: "store_commit_longest_ms",
+      unit: "ms",
+      doc: "Duration of the longest commit since the start.",
+      read: ({ longestCommitMs }) => tenths(longestCommitMs),
+    },
+    {
+      name: "store_failed_commits",
+      unit: "count",
+      kind: "counter",
+      doc: "Commits that failed and were tried again.",
+      read: ({ failedCommits }) => failedCommits,
+    },
+    {
+      name: "store_written_today_bytes",
+      unit: "bytes",
+      doc: "Written by the store since the day of gateway time began, without LevelDB's tables.",
+      read: ({ writesToday }) => sumOf(writesToday, "bytes"),
+    },
+    {
+      name: "store_fsyncs_today",
+      unit: "count",
+      doc: "Its commits with fsync since then.",
+      read: ({ writesToday }) => sumOf(writesToday, "fsyncs"),
+    },
+  ]),
+  group(writesSource, [
+    {
+      name: "written_bytes",
+      unit: "bytes",
+      kind: "counter",
+      label: "cause",
+      doc: "What the gateway wrote since its start, by what it was for.",
+      read: ({ bytes }) => bytes,
+    },
+    {
+      name: "fsyncs",
+      unit: "count",
+      kind: "counter",
+      label: "cause",
+      doc: "Waits for the disk since the start of the gateway, by what they were for.",
+      read: (sample) => sample.fsyncs,
     },
   ]),
 ];

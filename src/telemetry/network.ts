@@ -3,6 +3,9 @@ import { members, PERIOD_MS, type Source, tenths } from "./metric.ts";
 interface Interface {
   readonly rxBytes: number;
   readonly txBytes: number;
+  /** Packets that were damaged or found no room. */
+  readonly rxErrors: number;
+  readonly txErrors: number;
 }
 
 /** Every interface but loopback, by name. Rates are null in an interface's first sample. */
@@ -54,7 +57,7 @@ export const networkSource: Source<NetworkSample> = {
 /** One value of every interface. */
 export function perInterface(
   sample: NetworkSample,
-  part: "rxBytes" | "txBytes" | "rxBytesPerS" | "txBytesPerS",
+  part: "rxBytes" | "txBytes" | "rxErrors" | "txErrors" | "rxBytesPerS" | "txBytesPerS",
 ): Readonly<Record<string, number | null>> {
   return members(sample.interfaces.map((each) => [each.name, each[part]]));
 }
@@ -70,9 +73,62 @@ function parseNetDev(text: string): Map<string, Interface> {
       .trim()
       .split(/ +/)
       .map(Number);
-    const [rxBytes, txBytes] = [counters[0], counters[8]];
+    // bytes packets errs drop fifo frame compressed multicast, then bytes packets errs drop …
+    const [rxBytes, , rxErrs = 0, rxDrop = 0, , , , , txBytes, , txErrs = 0, txDrop = 0] = counters;
     if (colon < 1 || name === "lo" || rxBytes === undefined || txBytes === undefined) continue;
-    interfaces.set(name, { rxBytes, txBytes });
+    interfaces.set(name, {
+      rxBytes,
+      txBytes,
+      rxErrors: rxErrs + rxDrop,
+      txErrors: txErrs + txDrop,
+    });
   }
   return interfaces;
 }
+
+/** Whether an interface has a link (1) or not (0), by name, as its driver says; loopback left out. */
+export const linkSource: Source<Readonly<Record<string, number | null>>> = {
+  from: "/sys/class/net/*/operstate",
+  periodMs: PERIOD_MS.normal,
+  open: ({ tree }) => ({
+    async read() {
+      const names = (await tree.list("sys/class/net")).filter((name) => name !== "lo");
+      if (names.length === 0) return null;
+      const states = await Promise.all(
+        names.map((name) => tree.read(`sys/class/net/${name}/operstate`)),
+      );
+      return members(
+        names.flatMap((name, index): [string, number | null][] => {
+          const state = states[index]?.trim();
+          if (state === undefined) return [];
+          // "unknown" is said by drivers that cannot tell, of interfaces that are up.
+          return [[name, state === "up" ? 1 : state === "unknown" ? null : 0]];
+        }),
+      );
+    },
+  }),
+};
+
+/** Signal level of wireless interfaces, dBm. */
+export const wirelessSource: Source<Readonly<Record<string, number | null>>> = {
+  from: "/proc/net/wireless",
+  periodMs: PERIOD_MS.normal,
+  open: ({ tree }) => ({
+    read() {
+      const text = tree.proc("proc/net/wireless");
+      if (text === null) return null;
+      // Two lines of headings, then `name: status link. level. noise. …`.
+      const rows = text
+        .split("\n")
+        .slice(2)
+        .flatMap((line): [string, number | null][] => {
+          const [name, , , level] = line.trim().split(/ +/);
+          if (name === undefined || !name.endsWith(":") || level === undefined) return [];
+          const dBm = Number(level);
+          // Drivers that count from 0 to 255 mean 256 less.
+          return [[name.slice(0, -1), Number.isFinite(dBm) ? (dBm > 63 ? dBm - 256 : dBm) : null]];
+        });
+      return rows.length === 0 ? null : members(rows);
+    },
+  }),
+};

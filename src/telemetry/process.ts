@@ -1,5 +1,5 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import { PERIOD_MS, type Source, tenths } from "./metric.ts";
+import { numberOf, PERIOD_MS, type Source, tenths } from "./metric.ts";
 
 /** The gateway's own process. */
 export interface ProcessSample {
@@ -94,9 +94,14 @@ export const eventLoopSource: Source<EventLoopSample> = {
   },
 };
 
-/** Bytes of the store's directory, as the store counts them itself. */
-export const storeSource: Source<number> = {
-  from: "the store",
-  periodMs: PERIOD_MS.normal,
-  open: ({ storeStatus }) => ({ read: () => storeStatus?.().bytesOnDisk ?? null }),
+/** Most descriptors the process may hold. */
+export const fileLimitSource: Source<number> = {
+  from: "/proc/self/limits",
+  periodMs: null,
+  open: ({ tree }) => ({
+    read() {
+      const line = /^Max open files +(\d+)/m.exec(tree.proc("proc/self/limits") ?? "");
+      return numberOf(line?.[1]);
+    },
+  }),
 };

@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import diagnosticsChannel from "node:diagnostics_channel";
 import {
   appendFileSync,
   mkdirSync,
@@ -13,7 +14,13 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createLog } from "../log/index.ts";
 import { ManualClock } from "../time/index.ts";
-import { createTelemetry, METRICS, renderMetricTable, type Telemetry } from "./index.ts";
+import {
+  createTelemetry,
+  METRICS,
+  renderMetricTable,
+  type StoreFigures,
+  type Telemetry,
+} from "./index.ts";
 
 /** Files of a Raspberry Pi 4 with Raspberry Pi's kernel, as far as the gateway reads them. */
 const RASPBERRY_PI_4 = {
@@ -65,7 +72,7 @@ function record(files: Readonly<Record<string, string>>): void {
 }
 
 async function start(clock = new ManualClock(), sources = {}): Promise<Telemetry> {
-  const telemetry = createTelemetry({ log, clock, sources }, { dataDir: root, root });
+  const telemetry = createTelemetry({ log, clock, sources }, { dataDir: "/", root });
   started.push(telemetry);
   await telemetry.start();
   return telemetry;
@@ -74,9 +81,7 @@ async function start(clock = new ManualClock(), sources = {}): Promise<Telemetry
 describe("on a Raspberry Pi", () => {
   it("every sensor has its value after the start", async () => {
     record(RASPBERRY_PI_4);
-    const telemetry = await start(new ManualClock(), {
-      storeStatus: () => ({ bytesOnDisk: 4711 }),
-    });
+    const telemetry = await start(new ManualClock(), { storeStatus: () => storeFigures(4711) });
     expect(telemetry.snapshot()).toMatchObject({
       board_model: "Raspberry Pi 4 Model B Rev 1.4",
       load_1m: 0.52,
@@ -99,6 +104,13 @@ describe("on a Raspberry Pi", () => {
       uptime_s: 3661,
       clock_synchronised: true,
       store_bytes: 4711,
+      store_used_percent: 47.1,
+      store_queued_messages: 3,
+      store_commit_longest_ms: 7.8,
+      store_written_today_bytes: 15,
+      store_fsyncs_today: 1,
+      written_bytes: { queue: 100, session: 50, tables: 2_000_000 },
+      fsyncs: { queue: 2, session: 1, tables: 0 },
     });
     expect(lines).toEqual([]);
   });
@@ -205,14 +217,15 @@ describe("trouble", () => {
     let reads = 0;
     const storeStatus = () => {
       reads += 1;
-      if (reads > 2) return { bytesOnDisk: reads };
+      if (reads > 4) return storeFigures(reads);
       throw new Error("the store is gone");
     };
     const telemetry = await start(clock, { storeStatus });
     expect(telemetry.snapshot()["store_bytes"]).toBeNull();
     clock.advance(20_000);
-    expect(telemetry.snapshot()["store_bytes"]).toBe(3);
-    expect(lines.filter((line) => line.includes("telemetry source failed"))).toHaveLength(1);
+    expect(telemetry.snapshot()["store_bytes"]).toBe(5);
+    // Two sources ask the store.
+    expect(lines.filter((line) => line.includes("telemetry source failed"))).toHaveLength(2);
   });
 
   it("a file with nonsense gives null and not a number", async () => {
@@ -254,7 +267,7 @@ describe("trouble", () => {
     rmSync(pipe);
     execFileSync("mkfifo", [pipe]);
     const clock = new ManualClock();
-    const telemetry = createTelemetry({ log, clock, sources: {} }, { dataDir: root, root });
+    const telemetry = createTelemetry({ log, clock, sources: {} }, { dataDir: "/", root });
     started.push(telemetry);
     const starting = telemetry.start();
     await settled(() => telemetry.snapshot()["throttle_bits"]);
@@ -270,7 +283,7 @@ describe("trouble", () => {
   it("an aborted start samples nothing", async () => {
     const telemetry = createTelemetry(
       { log, clock: new ManualClock(), sources: {} },
-      { dataDir: root, root },
+      { dataDir: "/", root },
     );
     await expect(telemetry.start(AbortSignal.abort())).rejects.toThrow();
     expect(telemetry.snapshot()["disk_total_bytes"]).toBeNull();
@@ -298,15 +311,31 @@ describe("on the machine the test runs on", () => {
     expect(values["event_loop_lag_max_ms"]).toBeLessThan(10_000);
   });
 
+  it("sampling starts no process", async () => {
+    const processes: unknown[] = [];
+    const note = (message: unknown) => void processes.push(message);
+    diagnosticsChannel.subscribe("child_process", note);
+    const clock = new ManualClock();
+    const telemetry = createTelemetry({ log, clock, sources: {} }, { dataDir: root });
+    started.push(telemetry);
+    await telemetry.start();
+    for (let minute = 0; minute < 3; minute++) {
+      clock.advance(60_000);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    diagnosticsChannel.unsubscribe("child_process", note);
+    expect(processes).toEqual([]);
+  });
+
   it("a stopped gateway takes no more samples, and stopping twice is harmless", async () => {
     const clock = new ManualClock();
     let reads = 0;
-    const storeStatus = () => ({ bytesOnDisk: ++reads });
+    const storeStatus = () => storeFigures(++reads);
     const telemetry = await start(clock, { storeStatus });
     await telemetry.stop();
     await telemetry.stop();
     clock.advance(60_000);
-    expect(reads).toBe(1);
+    expect(reads).toBe(2);
   });
 });
 
@@ -315,6 +344,24 @@ it("the README holds the table of metrics as it is", () => {
   const table = /<!-- generated: metrics -->\n+([\s\S]*?)\n+<!-- end: metrics -->/.exec(readme);
   expect(table?.[1]).toBe(renderMetricTable());
 });
+
+/** A store with the given size on disk. */
+function storeFigures(bytesOnDisk: number): StoreFigures {
+  return {
+    state: "ready",
+    bytesOnDisk,
+    maxBytes: 10_000,
+    queuedMessages: 3,
+    queuedBytes: 300,
+    pendingBytes: 0,
+    failedCommits: 0,
+    lastCommitMs: 1.25,
+    longestCommitMs: 7.75,
+    tableBytesWritten: 2_000_000,
+    writes: { queue: { bytes: 100, fsyncs: 2 }, session: { bytes: 50, fsyncs: 1 } },
+    writesToday: { queue: { bytes: 10, fsyncs: 1 }, session: { bytes: 5, fsyncs: 0 } },
+  };
+}
 
 /** Resolves once `condition` holds something: samples of a manual clock end in their own time. */
 async function settled(condition: () => unknown): Promise<void> {
