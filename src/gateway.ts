@@ -1,9 +1,10 @@
+import { totalmem } from "node:os";
 import { join } from "node:path";
 import { createAlarms } from "./alarms/index.ts";
 import { type Api, createApi } from "./api/index.ts";
 import { createAuth } from "./auth/index.ts";
 import { type Bridge, bridgeFaults, createBridge, findLoop } from "./bridge/index.ts";
-import { createBroker, createSysTopics } from "./broker/index.ts";
+import { boundsWithin, createBroker, createSysTopics } from "./broker/index.ts";
 import type { Config, ConfigStore } from "./config/index.ts";
 import { GatewayError } from "./errors/index.ts";
 import { createHealth } from "./health/index.ts";
@@ -75,7 +76,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       authenticator: auth,
       authorizer: auth,
     },
-    { mqtt: config.mqtt, msqLen: config.msq_len },
+    { mqtt: config.mqtt, msqLen: config.msq_len, bounds: boundsWithin(memoryBytes()) },
   );
   const node = `tidegate-${deps.deviceId}`;
   const alarms = createAlarms(
@@ -247,4 +248,10 @@ function describe(ports: Ports): string {
   return Object.entries(ports)
     .map(([name, tcpPort]) => `${name} ${tcpPort}`)
     .join(", ");
+}
+
+/** What the process may use: the board's memory, or less where the service manager limits it. */
+function memoryBytes(): number {
+  const limit = process.constrainedMemory();
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }

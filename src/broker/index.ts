@@ -2,6 +2,7 @@ export type { Broker, BrokerConfig, BrokerDeps } from "./broker.ts";
 export { createBroker } from "./broker.ts";
 export type { EngineStore as BrokerStore } from "./engine-store.ts";
 export type { Emitter as BrokerEmitter } from "./exchange.ts";
+export { boundsWithin } from "./limits.ts";
 export type { Authenticator, Authorizer } from "./ports.ts";
 export type { SysTopics, SysTopicsConfig, SysTopicsDeps } from "./sys-topics.ts";
 export { createSysTopics } from "./sys-topics.ts";

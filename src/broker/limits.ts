@@ -52,3 +52,19 @@ export const FIXED_LIMITS: FixedLimits = {
   maxTopicAliases: 64,
   serverKeepAliveS: null,
 };
+
+/**
+ * The bounds for a gateway that may use `memoryBytes`: from 512 MB on those above, less where there
+ * is less, so that many readers that are behind are shed before the memory is gone.
+ */
+export function boundsWithin(memoryBytes: number): Partial<FixedLimits> {
+  const { maxWriterBytes, maxUnacknowledgedBytes } = FIXED_LIMITS;
+  return {
+    maxWriterBytes: share(memoryBytes, 512, 131_072, maxWriterBytes),
+    maxUnacknowledgedBytes: share(memoryBytes, 32, 1_048_576, maxUnacknowledgedBytes),
+  };
+}
+
+function share(bytes: number, parts: number, least: number, most: number): number {
+  return Math.min(most, Math.max(least, Math.floor(bytes / parts)));
+}

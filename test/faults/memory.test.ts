@@ -16,7 +16,7 @@ const MB = 2 ** 20;
 describe.skipIf(!canLimitMemory())("with little memory", () => {
   const program = builtGateway();
 
-  for (const limitMb of IS_LONG ? [256, 128] : [128]) {
+  for (const limitMb of IS_LONG ? [256, 128] : [112]) {
     faultTest(
       `of ${limitMb} MB in all, the gateway holds its load and the frozen readers, and loses nothing`,
       { short: 60_000, long: 900_000 },
