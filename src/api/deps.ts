@@ -51,6 +51,16 @@ export interface LiveSettings {
   readonly isBridgeOn: boolean;
 }
 
+/** An alarm, active or over; times of the wall clock in ms since 1970. */
+export interface AlarmView {
+  readonly name: string;
+  readonly message: string;
+  readonly details: Readonly<Record<string, number | string>>;
+  readonly activatedAtMs: number;
+  readonly deactivatedAtMs: number | null;
+  readonly durationMs: number;
+}
+
 /** PEM texts behind the TLS files that are no secret. */
 export interface PemTexts {
   readonly cert: string | null;
@@ -81,6 +91,12 @@ export interface ApiServices {
     }>;
     device(): Readonly<Record<string, unknown>>;
     node(): NodeFacts;
+  };
+  readonly alarms: {
+    active(): readonly AlarmView[];
+    history(): readonly AlarmView[];
+    clearHistory(): void;
+    forceClear(name: string): boolean;
   };
   readonly publisher: { publish(request: PublishRequest): Promise<void> };
   readonly control: { request(kind: "stop" | "restart", answered: Promise<void>): void };

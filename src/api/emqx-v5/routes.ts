@@ -1,8 +1,9 @@
 import type { ApiServices } from "../deps.ts";
+import { alarmRoutes } from "./alarms.ts";
 import type { Route } from "./kit/index.ts";
 import { statusRoutes } from "./status.ts";
 
 /** Every operation of the dialect; a group is one line here. */
 export function emqxRoutes(services: ApiServices): readonly Route[] {
-  return [...statusRoutes(services)];
+  return [...alarmRoutes(services), ...statusRoutes(services)];
 }
