@@ -2,28 +2,23 @@ import type { Duplex } from "node:stream";
 import type { Config } from "../config/index.ts";
 import { GatewayError } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
-import type {
-  Bus,
-  ClientInfo,
-  Levels,
-  MessageCounters,
-  Metrics,
-  Peer,
-  QoS,
-  SubscriptionInfo,
-  TopicFilter,
-} from "../mqtt/index.ts";
+import type { Bus, Levels, Message, MessageCounters, Metrics, Peer } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
-import { REASON } from "./codec/index.ts";
+import { type Administration, administration } from "./administration.ts";
 import type { EngineStore } from "./engine-store.ts";
 import type { Emitter as BrokerEmitter } from "./exchange.ts";
 import { GatewayBroker } from "./gateway-broker.ts";
 import type { EngineLevel } from "./levels.ts";
-import { FIXED_LIMITS, type FixedLimits, type Limits } from "./limits.ts";
+import {
+  FIXED_LIMITS,
+  type FixedLimits,
+  type Limits,
+  RETAINS_ALL,
+  type RetainerLimits,
+} from "./limits.ts";
 import { type EngineMetric, engineMetrics } from "./metrics.ts";
+import type { Published } from "./pipeline.ts";
 import type { Authenticator, Authorizer } from "./ports.ts";
-import type { Session } from "./session.ts";
-import { clientInfo } from "./views.ts";
 
 export interface BrokerDeps {
   readonly log: Log;
@@ -46,12 +41,14 @@ export interface BrokerConfig {
   readonly mqtt: Config["mqtt"];
   /** Messages queued for one session; at the bound `mqtt.queue_policy` decides. */
   readonly msqLen: number;
+  /** What is retained; everything where left out. */
+  readonly retainer?: RetainerLimits;
   /** Bounds that have no configuration key; their defaults where left out. */
   readonly bounds?: Partial<FixedLimits>;
 }
 
 /** The MQTT broker (3.1, 3.1.1 and 5.0), as the other parts see it. */
-export interface Broker extends Bus {
+export interface Broker extends Bus, Administration {
   /** The class behind this face, with aedes's hooks and events. */
   readonly aedes: GatewayBroker;
   /**
@@ -63,30 +60,13 @@ export interface Broker extends Bus {
   stop(): Promise<void>;
   /** Serves a connection; before `start` and after `stop` it is closed. */
   handle(stream: Duplex, peer: Peer): void;
-  /** Connected clients, and the sessions left behind by those that may come back. */
-  clients(): Iterable<ClientInfo>;
-  client(clientId: string): ClientInfo | undefined;
-  /** Of connected clients and of sessions left behind, also those from before a restart. */
-  subscriptions(): Iterable<SubscriptionInfo>;
-  /**
-   * Subscribes a client, or a session left behind, as its own SUBSCRIBE would: stored where the
-   * session is, retained messages delivered. All or nothing.
-   * @throws GatewayError CLIENT_NOT_FOUND, SUBSCRIPTION_DENIED, STORE_WRITE_FAILED
-   */
-  subscribeClient(
-    clientId: string,
-    wanted: readonly { readonly filter: TopicFilter; readonly qos: QoS }[],
-  ): Promise<void>;
-  /** @throws GatewayError CLIENT_NOT_FOUND, STORE_WRITE_FAILED */
-  unsubscribeClient(clientId: string, filters: readonly TopicFilter[]): Promise<void>;
-  /** Closes the client's connection (0x98); its will is published. False when it is not connected. */
-  disconnect(clientId: string): boolean;
+  /** As `publish`, and tells whom it was meant for. @throws GatewayError MQTT_TOPIC_INVALID */
+  publishCounted(message: Message): Promise<Published>;
   counters(): MessageCounters;
   /** Every counter of `METRIC_DOCS` that the engine keeps; cheap. */
   metrics(): Pick<Metrics, EngineMetric>;
   /** Figures of the moment and their maxima; cheap, whatever the number of clients. */
   levels(): Pick<Levels, EngineLevel>;
-  retainedCount(): number;
   /**
    * Applies limits while running, in their configuration keys' units; packet sizes told to clients,
    * the Keep Alive multiplier and the number in flight count for new connections.
@@ -100,6 +80,7 @@ export interface Broker extends Bus {
     readonly maxPacketSizeBytes?: number;
     readonly clientMaxPacketSizeBytes?: number;
     readonly keepaliveMultiplier?: number;
+    readonly retainer?: RetainerLimits;
   }): void;
 }
 
@@ -121,23 +102,17 @@ export function createBroker(deps: BrokerDeps, cfg: BrokerConfig): Broker {
   const limits = limitsOf(cfg);
   const aedes = new GatewayBroker({ ...deps, log, limits });
   const { engine } = aedes;
-  const { sessions } = engine.lifecycle;
   let isServing = false;
   let stopping: Promise<void> | null = null;
 
-  function sessionOf(clientId: string): Session {
-    const session = sessions.get(clientId);
-    if (session === undefined) throw new GatewayError("CLIENT_NOT_FOUND", { clientId });
-    return session;
-  }
-
-  function committed(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      engine.committer.after(true, (failed) => {
-        if (!failed) resolve();
-        else reject(new GatewayError("STORE_WRITE_FAILED", { reason: "the commit failed" }));
-      });
-    });
+  async function publishCounted(message: Message): Promise<Published> {
+    const max = cfg.mqtt.max_topic_levels;
+    if (message.topic.split("/").length > max) {
+      const reason = `it has more than ${max} levels`;
+      throw new GatewayError("MQTT_TOPIC_INVALID", { value: message.topic, reason });
+    }
+    if (message.origin.kind !== "system") engine.counters.publishedHere++;
+    return engine.pipeline.publish(message);
   }
 
   async function close(): Promise<void> {
@@ -175,63 +150,17 @@ export function createBroker(deps: BrokerDeps, cfg: BrokerConfig): Broker {
     },
 
     async publish(message) {
-      const max = cfg.mqtt.max_topic_levels;
-      if (message.topic.split("/").length > max) {
-        const reason = `it has more than ${max} levels`;
-        throw new GatewayError("MQTT_TOPIC_INVALID", { value: message.topic, reason });
-      }
-      if (message.origin.kind !== "system") engine.counters.publishedHere++;
-      await engine.pipeline.publish(message);
+      await publishCounted(message);
     },
+
+    publishCounted,
 
     subscribe: (filter, handler) => engine.addHandler(filter, handler),
-
-    *clients() {
-      for (const session of sessions.values()) yield clientInfo(session, engine);
-    },
-
-    client(clientId) {
-      const session = sessions.get(clientId);
-      return session && clientInfo(session, engine);
-    },
-
-    *subscriptions() {
-      for (const { clientId, subscriptions } of sessions.values()) {
-        for (const { filter, qos } of subscriptions.values()) yield { clientId, filter, qos };
-      }
-    },
-
-    async subscribeClient(clientId, wanted) {
-      const session = sessionOf(clientId);
-      for (const { filter } of wanted) {
-        const code = engine.subscribing.refusalFor(session, filter);
-        if (code !== null) {
-          const reason = REFUSALS.get(code) ?? "it is refused";
-          throw new GatewayError("SUBSCRIPTION_DENIED", { clientId, filter, reason });
-        }
-      }
-      for (const { filter, qos } of wanted) {
-        engine.subscribing.subscribeOther(session, filter, qos);
-      }
-      if (session.store !== null) await committed();
-    },
-
-    async unsubscribeClient(clientId, filters) {
-      const session = sessionOf(clientId);
-      for (const filter of filters) engine.lifecycle.unsubscribe(session, filter);
-      if (session.store !== null) await committed();
-    },
-
-    disconnect(clientId) {
-      const connection = engine.connectionOf(sessions.get(clientId));
-      connection?.end(REASON.administrativeAction, "disconnected by an administrator");
-      return connection !== null;
-    },
+    ...administration(engine),
 
     counters: () => engine.counters.snapshot(),
     metrics: () => engineMetrics(engine.counters),
     levels: () => engine.levels.view(engine),
-    retainedCount: () => engine.retained.size,
 
     reconfigure(live) {
       limits.maxQueuedMessages = live.msqLen ?? limits.maxQueuedMessages;
@@ -241,18 +170,13 @@ export function createBroker(deps: BrokerDeps, cfg: BrokerConfig): Broker {
       limits.queuePolicy = live.queuePolicy ?? limits.queuePolicy;
       limits.maxQueuedBytes = live.maxQueuedBytes ?? limits.maxQueuedBytes;
       limits.maxInflight = live.maxInflight ?? limits.maxInflight;
+      Object.assign(limits.retainer, live.retainer);
       if (live.stalledReaderS !== undefined) limits.stalledReaderMs = live.stalledReaderS * 1000;
     },
   };
 }
 
-const REFUSALS: ReadonlyMap<number, string> = new Map([
-  [REASON.topicFilterInvalid, "it has too many levels"],
-  [REASON.quotaExceeded, "the client has too many subscriptions already"],
-  [REASON.notAuthorized, "the access rules deny it"],
-]);
-
-function limitsOf({ mqtt, msqLen, bounds }: BrokerConfig): Limits {
+function limitsOf({ mqtt, msqLen, bounds, retainer }: BrokerConfig): Limits {
   return {
     ...FIXED_LIMITS,
     ...bounds,
@@ -269,5 +193,6 @@ function limitsOf({ mqtt, msqLen, bounds }: BrokerConfig): Limits {
     maxAwaitingRelease: mqtt.max_awaiting_rel,
     keepAlivePermille: mqtt.keepalive_multiplier,
     connectTimeoutMs: mqtt.connect_timeout_s * 1000,
+    retainer: { ...(retainer ?? RETAINS_ALL) },
   };
 }

@@ -83,8 +83,8 @@ export class ClientFace extends EventEmitter {
     const { session } = this.#connection;
     const { subscribing, committer } = this.broker.engine;
     try {
-      for (const { filter, qos } of subscriptionsOf(wanted)) {
-        if (session !== null) subscribing.subscribeOther(session, filter, qos);
+      for (const one of subscriptionsOf(wanted)) {
+        if (session !== null) subscribing.subscribeOther(session, one);
       }
     } catch (err) {
       done?.(err instanceof Error ? err : new Error(String(err)));

@@ -54,8 +54,17 @@ export class Connection implements FrameSink, Link, AckOwner, Reader {
   window = 0;
   aliases: OutgoingAliases | null = null;
   incomingAliases: IncomingAliases<TopicPlan> | null = null;
-  messagesIn = 0;
-  messagesOut = 0;
+  /** PUBLISH packets by QoS, and all others received. */
+  in0 = 0;
+  in1 = 0;
+  in2 = 0;
+  out0 = 0;
+  out1 = 0;
+  out2 = 0;
+  othersIn = 0;
+  refusedIn = 0;
+  bytesIn = 0;
+  readsIn = 0;
   sinceMs = 0;
   /** Engine tick of the newest packet, and after how many silent ticks the client is gone; 0 = never. */
   lastTick: number;
@@ -114,11 +123,11 @@ export class Connection implements FrameSink, Link, AckOwner, Reader {
     this.lastTick = this.engine.tick;
     try {
       if (type === PACKET.publish && this.state === "ready") {
-        this.messagesIn++;
         this.engine.publishing.receive(this, buf, start, body, end);
       } else {
         checkFixedHeader(first, end - body, this.isV5);
         this.#checkTurn(type);
+        this.othersIn++;
         this.workLeft--;
         this.#handle(type, buf, body, end);
       }
@@ -152,6 +161,13 @@ export class Connection implements FrameSink, Link, AckOwner, Reader {
     this.#pauses &= ~PAUSE.fairness;
     this.lastTick = this.engine.tick;
     this.#readOn();
+  }
+
+  /** Another Keep Alive from now on, seconds; 0 = none. */
+  setKeepAlive(seconds: number): void {
+    const ms = seconds * this.engine.limits.keepAlivePermille;
+    this.keepAliveTicks = seconds === 0 ? 0 : Math.ceil(ms / this.engine.tickMs);
+    this.lastTick = this.engine.tick;
   }
 
   /** CONNECT is accepted: packets are read by its version's rules from here on. */
@@ -231,6 +247,8 @@ export class Connection implements FrameSink, Link, AckOwner, Reader {
   #onData(chunk: Buffer): void {
     if (this.state === "closed") return;
     this.engine.counters.bytesIn += chunk.length;
+    this.readsIn++;
+    this.bytesIn += chunk.length;
     this.workLeft = this.engine.turns.slice();
     this.#guard(() => this.#scanner.push(chunk));
     if (this.#releases && this.#scanner.isDoneWith(chunk)) release(chunk);
@@ -314,6 +332,7 @@ export class Connection implements FrameSink, Link, AckOwner, Reader {
         return;
       case PACKET.pingreq: {
         const at = this.writer.reserve(2);
+        this.writer.others++;
         this.writer.out[at] = PACKET.pingresp << 4;
         this.writer.out[at + 1] = 0;
         counters.pingreqIn++;

@@ -1,7 +1,13 @@
 import type { Duplex } from "node:stream";
 import { reasonOf } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
-import type { Message, Peer, StoredMessage, TopicFilter } from "../mqtt/index.ts";
+import type {
+  Message,
+  Peer,
+  StoredMessage,
+  StoredSubscription,
+  TopicFilter,
+} from "../mqtt/index.ts";
 import type { Clock, Timer } from "../time/index.ts";
 import { Access } from "./access.ts";
 import { type PacketFault, REASON, type ReasonCode } from "./codec/index.ts";
@@ -114,7 +120,9 @@ export class Engine {
       index: retained,
       store,
       outgoing,
-      mayDeliver: (session, message) => this.#mayDeliver(session, message),
+      isOn: () => limits.retainer.isOn,
+      mayDeliver: (session, subscription, message) =>
+        this.#mayDeliver(session, subscription, message),
       onReadFailed: (err) => log.error({ err: reasonOf(err) }, "a retained message is unreadable"),
     });
     this.sessionContext = {
@@ -147,6 +155,9 @@ export class Engine {
       router,
       retained,
       hooks,
+      retainer: limits.retainer,
+      onNotRetained: (topic, reason) =>
+        this.trouble.report("message not retained", { topic, reason }),
       forward: exchange && ((pub) => exchange.forward(pub)),
     });
     this.lifecycle = new Lifecycle(this);
@@ -289,9 +300,15 @@ export class Engine {
    * Rights may have been withdrawn since the message was published, or the filter granted: neither
    * its publisher's nor its receiver's is taken for granted.
    */
-  #mayDeliver(session: Session, { topic, origin }: StoredMessage): boolean {
+  #mayDeliver(
+    session: Session,
+    { isGranted }: StoredSubscription,
+    { topic, origin }: StoredMessage,
+  ): boolean {
     const { clientId, username, peerAddress: address } = session;
-    if (!this.access.maySubscribe({ clientId, username, address }, topic)) return false;
+    const mayReceive =
+      isGranted === true || this.access.maySubscribe({ clientId, username, address }, topic);
+    if (!mayReceive) return false;
     if (origin.kind !== "client") return true;
     const who = { clientId: origin.clientId, username: origin.username, address: "" };
     return this.access.mayPublish(who, topic);
@@ -303,7 +320,9 @@ export class Engine {
       log,
       clock,
       trouble,
-      deliver: (message) => this.pipeline.publish(message, true),
+      deliver: async (message) => {
+        await this.pipeline.publish(message, true);
+      },
       announce: (message) => this.announce(message),
       cutOff: (clientId) => {
         const connection = this.connectionOf(this.lifecycle.sessions.get(clientId));

@@ -211,6 +211,7 @@ export class Handshake {
     if (connection.state !== "connecting" || session === null) return;
     const to = from + RECHECK_SLICE;
     for (const filter of filters.slice(from, to)) {
+      if (session.subscriptions.get(filter)?.isGranted === true) continue;
       const plain = parseShare(filter)?.filter ?? filter;
       if (!access.maySubscribe(connection, plain)) lifecycle.unsubscribe(session, filter);
     }
@@ -237,8 +238,7 @@ export class Handshake {
     const { session } = connection;
     if (connection.state !== "connecting" || session === null) return;
     const keepAliveS = this.#keepAlive(connect);
-    const keepAliveMs = keepAliveS * engine.limits.keepAlivePermille;
-    connection.keepAliveTicks = keepAliveS === 0 ? 0 : Math.ceil(keepAliveMs / engine.tickMs);
+    connection.setKeepAlive(keepAliveS);
     if (connection.isV5) {
       const required = requiredOf(connection, connect, keepAliveS);
       const isSent = connection.sendFitting(

@@ -10,6 +10,7 @@ import type { Connection } from "./connection.ts";
 import type { Engine } from "./engine.ts";
 import type { LoadedSession, SessionStore } from "./engine-store.ts";
 import { Session } from "./session.ts";
+import { trafficOf } from "./traffic.ts";
 import { storedWill } from "./will.ts";
 
 /** Subscriptions taken out of the router in one turn of the loop. */
@@ -24,7 +25,9 @@ export interface Attached {
 
 /** Begins, hands over, keeps and ends sessions (MQTT 5.0 §4.1, §3.1.2.4, §3.1.2.5). */
 export class Lifecycle {
+  /** In the order of their numbers. */
   readonly sessions = new Map<string, Session>();
+  #made = 0;
   readonly #engine: Engine;
   /** Records of sessions without a queue of their own, kept for the will's sake. */
   readonly #records = new Map<Session, SessionStore>();
@@ -79,6 +82,8 @@ export class Lifecycle {
   detach(session: Session, wasReady: boolean): void {
     const engine = this.#engine;
     const { store } = engine;
+    const connection = engine.connectionOf(session);
+    if (connection !== null) session.lastTraffic = trafficOf(connection);
     session.link = null;
     session.sinceMs = engine.clock.nowMs();
     if (!wasReady) session.will = null;
@@ -134,6 +139,9 @@ export class Lifecycle {
       peerAddress: record.peerAddress,
       peerPort: record.peerPort,
       sinceMs: record.sinceMs,
+      createdMs: record.createdMs,
+      connectedMs: record.connectedMs,
+      isBridge: record.isBridge,
       loadedExpiryMs: record.expiresAtMs,
     });
     if (record.expiryIntervalS === 0) {
@@ -175,6 +183,11 @@ export class Lifecycle {
     session.store?.putSubscription(subscription);
   }
 
+  /** What the session's record says has changed. */
+  describeAgain(session: Session): void {
+    if (this.#putRecord(session)) this.#engine.store.schedule(false);
+  }
+
   /** False when there was no such subscription. */
   unsubscribe(session: Session, filter: StoredSubscription["filter"]): boolean {
     if (!session.subscriptions.delete(filter)) return false;
@@ -187,6 +200,8 @@ export class Lifecycle {
 
   #create(clientId: string): Session {
     const session = new Session(clientId, this.#engine.sessionContext);
+    session.number = ++this.#made;
+    session.createdMs = this.#engine.clock.nowMs();
     this.sessions.set(clientId, session);
     this.#engine.levels.sessions(this.sessions.size);
     return session;
@@ -215,6 +230,8 @@ export class Lifecycle {
     session.peerAddress = connection.peer.address;
     session.peerPort = connection.peer.tcpPort;
     session.sinceMs = this.#engine.clock.nowMs();
+    session.connectedMs = session.sinceMs;
+    session.lastTraffic = null;
     connection.sinceMs = session.sinceMs;
   }
 
@@ -245,6 +262,9 @@ export class Lifecycle {
       peerAddress: session.peerAddress,
       peerPort: session.peerPort,
       sinceMs: session.sinceMs,
+      createdMs: session.createdMs,
+      connectedMs: session.connectedMs,
+      isBridge: session.isBridge,
     };
   }
 

@@ -3,6 +3,29 @@ import type { Config } from "../config/index.ts";
 /** Most QoS 1 and 2 messages that are ever on their way to one client at once. */
 export const MAX_INFLIGHT = 1024;
 
+/** What is retained (MQTT 5.0 §3.3.1.3), and whether. */
+export interface RetainerLimits {
+  /** Off: nothing is retained or removed, and what is there is not sent to subscribers. */
+  isOn: boolean;
+  /** Larger payloads are delivered and not retained, bytes. */
+  maxPayloadBytes: number;
+  /** Topics with a retained message; 0 = any number. */
+  maxMessages: number;
+  /** Life of a retained message that names none, seconds; 0 = for ever. */
+  expiryS: number;
+  /** An empty payload removes the topic's message (MQTT 5.0 [MQTT-3.3.1-6]). */
+  isClearedByEmpty: boolean;
+}
+
+/** No bound but the store's. */
+export const RETAINS_ALL: Readonly<RetainerLimits> = {
+  isOn: true,
+  maxPayloadBytes: Number.MAX_SAFE_INTEGER,
+  maxMessages: 0,
+  expiryS: 0,
+  isClearedByEmpty: true,
+};
+
 /** The bounds of the engine, all sizes in bytes. */
 export interface Limits {
   /** Messages queued for one session, and their topic and payload bytes. */
@@ -33,6 +56,7 @@ export interface Limits {
   /** Keep Alive for MQTT 5 clients that ask for a longer one or none, seconds; null = theirs. */
   readonly serverKeepAliveS: number | null;
   readonly connectTimeoutMs: number;
+  readonly retainer: RetainerLimits;
 }
 
 /** The bounds that have no configuration key of their own. */

@@ -13,7 +13,10 @@ export interface Link {
   readonly window: number;
   /** Null when the client takes no aliases. */
   readonly aliases: OutgoingAliases | null;
-  messagesOut: number;
+  /** PUBLISH packets sent, by QoS. */
+  out0: number;
+  out1: number;
+  out2: number;
   /** The session's queue is full because of this client: the connection ends after this turn of the loop. */
   onQueueFull(): void;
 }

@@ -65,6 +65,10 @@ export class Outbox {
   seqLimit = 0;
   /** Set while something wants room to send more to this client. */
   wantsRoom = false;
+  /** Messages for this session that were dropped, by reason. */
+  droppedExpired = 0;
+  droppedQueueFull = 0;
+  droppedTooLarge = 0;
   readonly #context: OutboxContext;
   readonly #inflight = new InflightWindow();
   readonly #copies = new LazyMap<number, CopyState>();
@@ -99,6 +103,36 @@ export class Outbox {
 
   get isOnline(): boolean {
     return this.link?.isReady === true;
+  }
+
+  /** Messages sent and not acknowledged. */
+  get inflightCount(): number {
+    return this.#inflight.count;
+  }
+
+  /** Messages that wait to be sent. */
+  get waitingCount(): number {
+    if (this.store === null) return this.#pending.length;
+    return Math.max(0, this.store.queue.count - this.#inflight.count);
+  }
+
+  /** Topic and payload bytes of both, as far as they are kept. */
+  get heldBytes(): number {
+    return this.store?.queue.bytes ?? this.#pendingBytes;
+  }
+
+  /** The lowest sequence that was not sent on this connection, and the lowest never used. */
+  get sentSeq(): number {
+    return this.#sentSeq;
+  }
+
+  get nextSeq(): number {
+    return this.#nextSeq;
+  }
+
+  /** What waits in memory; with a store, the part of it that was read ahead. */
+  get pending(): Iterable<QueueEntry> {
+    return this.#pending;
   }
 
   /** Everything queued is on its way and more would be sent at once. */
@@ -341,7 +375,7 @@ export class Outbox {
    * that is not on its way, or the new copy.
    */
   #makeRoom(store: SessionStore, bytes: number): boolean {
-    const { limits, counters } = this.#context;
+    const { limits } = this.#context;
     const { queue } = store;
     while (
       queue.count - this.#inflight.count >= limits.maxQueuedMessages ||
@@ -352,7 +386,7 @@ export class Outbox {
       while (seq < this.#nextSeq && store.bytesOf(seq) < 0) seq++;
       if (seq === this.#nextSeq) return true;
       store.dequeue(seq);
-      counters.queueFull++;
+      this.#drop("queue_full");
       this.#settleCopy(seq);
       this.#sentSeq = seq + 1;
       this.#aheadEnd = Math.max(this.#aheadEnd, seq + 1);
@@ -363,9 +397,9 @@ export class Outbox {
 
   /** At a bound: true when the policy gives up the new copy, and the client that is to blame with it. */
   #dropsNewest(): boolean {
-    const { limits, counters } = this.#context;
+    const { limits } = this.#context;
     if (limits.queuePolicy === "drop_oldest") return false;
-    counters.queueFull++;
+    this.#drop("queue_full");
     if (limits.queuePolicy === "disconnect" && this.link?.isReady === true) this.link.onQueueFull();
     return true;
   }
@@ -377,7 +411,7 @@ export class Outbox {
     ids: readonly number[],
     share: ShareGroup<Session> | null,
   ): void {
-    const { limits, counters } = this.#context;
+    const { limits } = this.#context;
     const bytes = pub.sizeBytes + ENTRY_BYTES;
     while (
       this.#pending.length >= limits.maxQueuedMessages ||
@@ -389,7 +423,7 @@ export class Outbox {
       this.#pendingBytes -= bytesOf(dropped) + ENTRY_BYTES;
       this.#sentSeq = dropped.seq + 1;
       this.#copies.delete(dropped.seq);
-      counters.queueFull++;
+      this.#drop("queue_full");
     }
     const seq = this.#nextSeq++;
     const entry: QueuedMessage = { seq, message: pub.keep(), qos, retain, subscriptionIds: ids };
@@ -419,6 +453,7 @@ export class Outbox {
         writer.gatheredBytes >= limits.maxWriterBytes;
       if (isFull) {
         counters.qos0Blocked++;
+        this.droppedQueueFull++;
         return;
       }
     }
@@ -426,9 +461,9 @@ export class Outbox {
     if (transmit(outgoing, link, pub, 0, retain, ids, 0, false, expiryS)) {
       counters.publishOut++;
       counters.qos0Out += pub.counts;
-      link.messagesOut += pub.counts;
+      link.out0++;
     } else {
-      counters.tooLarge++;
+      this.#drop("too_large");
     }
   }
 
@@ -447,7 +482,7 @@ export class Outbox {
       expiryS = Math.ceil((pub.expiresAtMs - this.#context.store.nowMs()) / 1000);
       // Already sent once: [MQTT-3.3.2-5] forbids starting delivery, not completing it.
       if (expiryS <= 0 && seq >= this.#dupBelow) {
-        this.#context.counters.expired++;
+        this.#drop("expired");
         this.store?.dequeue(seq);
         this.#settleCopy(seq);
         return;
@@ -476,14 +511,18 @@ export class Outbox {
     this.#inflight.open(seq, qos === 1 ? AWAITS.puback : AWAITS.pubrec);
     if (transmit(outgoing, link, pub, qos, retain, ids, packetIdOf(seq), isDup, expiryS)) {
       counters.publishOut++;
-      if (qos === 1) counters.qos1Out += pub.counts;
-      else counters.qos2Out += pub.counts;
+      if (qos === 1) {
+        counters.qos1Out += pub.counts;
+        link.out1++;
+      } else {
+        counters.qos2Out += pub.counts;
+        link.out2++;
+      }
       if (isDup) counters.repeatedOut += pub.counts;
-      link.messagesOut += pub.counts;
       return;
     }
     // [MQTT-3.1.2-25]: as if it had been delivered.
-    counters.tooLarge++;
+    this.#drop("too_large");
     this.#finish(seq);
   }
 
@@ -504,6 +543,20 @@ export class Outbox {
     if (copy === undefined) return;
     this.#copies.delete(seq);
     copy.ticket?.copyDone();
+  }
+
+  #drop(reason: "expired" | "queue_full" | "too_large"): void {
+    const { counters } = this.#context;
+    if (reason === "queue_full") {
+      counters.queueFull++;
+      this.droppedQueueFull++;
+    } else if (reason === "expired") {
+      counters.expired++;
+      this.droppedExpired++;
+    } else {
+      counters.tooLarge++;
+      this.droppedTooLarge++;
+    }
   }
 
   #readAhead(store: SessionStore): void {

@@ -74,7 +74,7 @@ export class Outgoing {
     const at = writer.reserve(length);
     const out = writer.out;
     from.copy(out, at, start, start + length);
-    writer.messages++;
+    writer.published++;
     let idAt = -1;
     if (qos > 0) {
       out[at] = PUBLISH | (qos << 1) | (retain ? 1 : 0);
@@ -146,7 +146,7 @@ export class Outgoing {
     const isLarge = payloadBytes >= LARGE_BYTES;
     const at = writer.reserve(isLarge ? total - payloadBytes : total);
     const out = writer.out;
-    writer.messages++;
+    writer.published++;
     out[at] = PUBLISH | (isDup ? DUP : 0) | (qos << 1) | (retain ? 1 : 0);
     let pos = writeVarint(out, at + 1, remaining);
     out[pos] = topic.length >> 8;

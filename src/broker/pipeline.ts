@@ -9,6 +9,7 @@ import type { EngineStore } from "./engine-store.ts";
 import type { LocalHandler } from "./handler.ts";
 import type { Hooks } from "./hooks.ts";
 import type { PeakLevels } from "./levels.ts";
+import type { RetainerLimits } from "./limits.ts";
 import type { Outgoing } from "./outgoing.ts";
 import { Publication } from "./publication.ts";
 import type { RetainedIndex } from "./retained.ts";
@@ -31,8 +32,18 @@ export interface PipelineContext {
   readonly router: Router<Session, LocalHandler>;
   readonly retained: RetainedIndex;
   readonly hooks: Hooks;
+  readonly retainer: RetainerLimits;
+  readonly onNotRetained: (topic: string, reason: string) => void;
   /** Hands what is published here to other brokers; null when there are none. */
   readonly forward: ((pub: Publication) => Promise<void>) | null;
+}
+
+/** What became of a message of the gateway itself. */
+export interface Published {
+  /** Clients, sessions left behind and parts of the gateway it was meant for. */
+  readonly receivers: number;
+  /** Wall clock, ms. */
+  readonly publishedMs: number;
 }
 
 /** The way of every message: plan → store what must last → deliver → acknowledge. */
@@ -123,7 +134,7 @@ export class Pipeline {
    * Publishes a message of the gateway itself, or one that another broker has published; resolves
    * when whatever must last is stored.
    */
-  publish(message: Message, isForeign = false): Promise<void> {
+  publish(message: Message, isForeign = false): Promise<Published> {
     const { store, router } = this.#context;
     const interval = message.properties?.messageExpiryInterval;
     const stored: StoredMessage = {
@@ -134,13 +145,15 @@ export class Pipeline {
     const pub = this.acquire();
     pub.load(stored);
     pub.isForeign = isForeign;
-    const reason = this.route(pub, router.plan(message.topic), null);
+    const plan = router.plan(message.topic);
+    const reason = this.route(pub, plan, null);
     if (reason === REASON.quotaExceeded) return Promise.reject(new StoreRefused());
+    const published = { receivers: reachOf(plan), publishedMs: stored.publishedMs };
     const { ticket } = pub;
-    if (ticket === null) return Promise.resolve();
+    if (ticket === null) return Promise.resolve(published);
     return new Promise((resolve, reject) => {
       ticket.seal(({ reason: end }) => {
-        if (end === REASON.success) resolve();
+        if (end === REASON.success) resolve(published);
         else reject(ticket.cause ?? new StoreRefused());
       });
     });
@@ -236,9 +249,11 @@ export class Pipeline {
   }
 
   #retain(pub: Publication, retained: RetainedIndex): void {
-    if (pub.payloadBytes > 0) this.#context.counters.retained += pub.counts;
-    const hasChanged =
-      pub.payloadBytes === 0 ? retained.remove(pub.topic) : retained.put(pub.keep());
+    const { retainer } = this.#context;
+    if (!retainer.isOn) return;
+    let hasChanged = false;
+    if (pub.payloadBytes > 0) hasChanged = this.#keepRetained(pub, retained);
+    else if (retainer.isClearedByEmpty) hasChanged = retained.remove(pub.topic);
     this.#context.levels.retained(retained.size);
     if (pub.qos === 0) {
       if (hasChanged) this.#context.store.schedule(false);
@@ -247,6 +262,24 @@ export class Pipeline {
     // An unchanged state may itself be in a group that is not durable yet.
     pub.ticket ??= new Ticket();
     pub.ticket.needCommit();
+  }
+
+  /** False when it may not be kept: it is delivered all the same. */
+  #keepRetained(pub: Publication, retained: RetainedIndex): boolean {
+    const { retainer, onNotRetained, store } = this.#context;
+    if (pub.payloadBytes > retainer.maxPayloadBytes) {
+      onNotRetained(pub.topic, "its payload is too large");
+      return false;
+    }
+    const isFull = retainer.maxMessages > 0 && retained.size >= retainer.maxMessages;
+    if (isFull && retained.get(pub.topic) === null) {
+      onNotRetained(pub.topic, "there are too many retained messages");
+      return false;
+    }
+    this.#context.counters.retained += pub.counts;
+    const message = pub.keep();
+    if (retainer.expiryS === 0 || message.expiresAtMs !== null) return retained.put(message);
+    return retained.put({ ...message, expiresAtMs: store.nowMs() + retainer.expiryS * 1000 });
   }
 
   /** A copy for somebody away, or a retained message, is written at once; the rest may wait for its receivers. */
@@ -271,6 +304,11 @@ export class StoreRefused extends Error {
 function gradeOf(session: Session, qos: QoS): 0 | 1 | 2 {
   if (session.hasRoom) return 2;
   return session.isOnline || (qos > 0 && session.store !== null) ? 1 : 0;
+}
+
+/** How many a topic's messages are meant for; of a shared subscription one member gets them. */
+function reachOf({ receivers, shares, handlers }: TopicPlan): number {
+  return receivers.length + shares.length + handlers.length;
 }
 
 function needsStore(pub: Publication, plan: TopicPlan): boolean {

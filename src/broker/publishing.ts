@@ -34,6 +34,9 @@ export class Publishing {
   receive(connection: Connection, buf: Buffer, start: number, body: number, end: number): void {
     const first = buf[start] ?? 0;
     const qos = (first >> 1) & 3;
+    if (qos === 0) connection.in0++;
+    else if (qos === 1) connection.in1++;
+    else connection.in2++;
     if (qos === 3) throw malformed("QoS is 3"); // [MQTT-3.3.1-4]
     if (qos === 0 && first & 8) throw malformed("DUP on QoS 0"); // [MQTT-3.3.1-2]
     if (body + 2 > end) throw malformed("packet ends inside the topic");
@@ -268,6 +271,7 @@ export class Publishing {
     }
     if (reason === REASON.quotaExceeded) {
       engine.counters.publishQuotaExceeded++;
+      connection.refusedIn++;
       if (isMarked) session.store?.deleteInbound(packetId);
       if (connection.isV5) connection.acks.now(packetId, qos, reason);
       else connection.closeUnacknowledged();
@@ -319,6 +323,7 @@ export class Publishing {
     const { authorizer, counters } = this.#engine;
     counters.denied++;
     counters.publishAuthError++;
+    connection.refusedIn++;
     if (authorizer.denyAction === "disconnect") {
       connection.fail(REASON.notAuthorized, "not authorized to publish to this topic");
       return;

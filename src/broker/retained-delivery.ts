@@ -12,7 +12,13 @@ export interface RetainedDeliveryContext {
   readonly store: EngineStore;
   readonly outgoing: Outgoing;
   /** Whether the publisher may still publish it and the receiver still read it. */
-  readonly mayDeliver: (session: Session, message: StoredMessage) => boolean;
+  readonly mayDeliver: (
+    session: Session,
+    subscription: StoredSubscription,
+    message: StoredMessage,
+  ) => boolean;
+  /** Whether retained messages are delivered at all. */
+  readonly isOn: () => boolean;
   readonly onReadFailed: (err: unknown) => void;
 }
 
@@ -47,7 +53,7 @@ export class RetainedDelivery {
 
   /** Starts sending what matches `subscription`. `filter` is it without a share. */
   begin(session: Session, subscription: StoredSubscription): void {
-    if (this.#context.index.size === 0) return;
+    if (this.#context.index.size === 0 || !this.#context.isOn()) return;
     const matches = walkRetained(this.#context.index, subscription.filter);
     let walks = this.#walks.get(session);
     if (walks === undefined) {
@@ -140,7 +146,7 @@ export class RetainedDelivery {
   }
 
   #send({ session, subscription }: Walk, message: StoredMessage): void {
-    if (!this.#context.mayDeliver(session, message)) return;
+    if (!this.#context.mayDeliver(session, subscription, message)) return;
     const pub = this.#pub;
     pub.load(message);
     let expiryS = -1;

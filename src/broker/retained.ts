@@ -60,6 +60,15 @@ export class RetainedIndex {
     return true;
   }
 
+  /** In order of their first message. */
+  topics(): Iterable<string> {
+    return this.#byTopic.keys();
+  }
+
+  matching(filter: string): Iterable<Retained | null> {
+    return walkRetained(this, filter);
+  }
+
   get(topic: string): Retained | null {
     return this.#byTopic.get(topic)?.value ?? null;
   }

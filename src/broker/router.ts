@@ -134,6 +134,25 @@ export class Router<T, H> {
     this.#outdate(filter);
   }
 
+  /** What is subscribed to, each filter once; a share is a filter of its own. Handlers are left out. */
+  filters(): Generator<TopicFilter> {
+    return filtersBelow(this.#root, "", true);
+  }
+
+  /** This filter as far as it is subscribed to: itself, and in each share; or in the share it names. */
+  filtersAt(filter: TopicFilter): readonly TopicFilter[] {
+    const share = parseShare(filter);
+    let node: Node<T, H> | undefined = this.#root;
+    const plain = share?.filter ?? filter;
+    for (const level of plain.split("/")) {
+      if (level === "#") break;
+      node = node?.children.get(level);
+    }
+    const isRest = plain === "#" || plain.endsWith("/#");
+    const found = filtersOf(isRest ? (node?.rest ?? null) : (node?.here ?? null), plain);
+    return share === null ? found : found.filter((one) => one === filter);
+  }
+
   #outdate(filter: string): void {
     if (filter.includes("+") || filter.includes("#")) {
       this.epoch++;
@@ -204,6 +223,25 @@ function newBucket<T, H>(): Bucket<T, H> {
 
 function isEmpty<T, H>(node: Node<T, H> | undefined): boolean {
   return node !== undefined && node.children.size === 0 && node.here === null && node.rest === null;
+}
+
+function* filtersBelow<T, H>(
+  node: Node<T, H>,
+  path: string,
+  isRoot = false,
+): Generator<TopicFilter> {
+  if (node.here !== null) yield* filtersOf(node.here, path);
+  const prefix = isRoot ? "" : `${path}/`;
+  if (node.rest !== null) yield* filtersOf(node.rest, `${prefix}#`);
+  for (const [level, child] of node.children) yield* filtersBelow(child, prefix + level);
+}
+
+function filtersOf<T, H>(bucket: Bucket<T, H> | null, plain: string): TopicFilter[] {
+  const found: TopicFilter[] = [];
+  if (bucket === null) return found;
+  if (bucket.members.size > 0) found.push(plain as TopicFilter);
+  for (const group of bucket.shares.keys()) found.push(`$share/${group}/${plain}` as TopicFilter);
+  return found;
 }
 
 /** MQTT 5.0 §4.7.1; depth is bounded by the topic's levels. */

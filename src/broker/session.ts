@@ -1,5 +1,7 @@
 import type {
+  ConnectionTraffic,
   ProtocolVersion,
+  SessionGlance,
   StoredSubscription,
   StoredWill,
   TopicFilter,
@@ -12,7 +14,9 @@ import { Outbox } from "./outbox.ts";
  * One client's session (MQTT 5.0 §4.1): its outbox, its subscriptions, its inbound QoS 2 state and
  * will, and what its newest CONNECT said.
  */
-export class Session extends Outbox {
+export class Session extends Outbox implements SessionGlance {
+  /** Rises with every session made. */
+  number = 0;
   readonly subscriptions = new Map<TopicFilter, StoredSubscription>();
   /** Packet Identifiers of QoS 2 publications that wait for PUBREL. */
   readonly inbound = new LazyMap<number, true>();
@@ -32,4 +36,8 @@ export class Session extends Outbox {
   peerAddress = "";
   peerPort = 0;
   sinceMs = 0;
+  createdMs = 0;
+  connectedMs = 0;
+  /** Of the last connection, once that is over. */
+  lastTraffic: ConnectionTraffic | null = null;
 }

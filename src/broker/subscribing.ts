@@ -4,6 +4,7 @@ import {
   type StoredSubscription,
   type TopicFilter,
   topicFilter,
+  type WantedSubscription,
 } from "../mqtt/index.ts";
 import {
   type FilterRequest,
@@ -134,24 +135,24 @@ export class Subscribing {
   }
 
   /** Subscribes a session on somebody else's account. */
-  subscribeOther(session: Session, filter: TopicFilter, qos: 0 | 1 | 2): void {
-    const request = { filter, qos, noLocal: false, retainAsPublished: false } as const;
-    const { subscription } = this.#add(session, { ...request, retainHandling: 0 }, filter, null);
-    if (parseShare(filter) === null) {
-      this.#engine.retainedDelivery.begin(session, subscription);
-    }
+  subscribeOther(session: Session, wanted: WantedSubscription, isGranted = false): void {
+    const { filter, qos, noLocal = false, retainAsPublished = false, retainHandling = 0 } = wanted;
+    const request = { filter, qos, noLocal, retainAsPublished, retainHandling };
+    const { subscription, sendsRetained } = this.#add(session, request, filter, null, isGranted);
+    if (sendsRetained) this.#engine.retainedDelivery.begin(session, subscription);
   }
 
-  /** Why `session` may not have `filter`, as a reason code; null when it may. */
-  refusalFor(session: Session, filter: TopicFilter): number | null {
+  /** Why `session` may not have `filter`, as a reason code; null when it may. `isGranted` = whatever the rules say. */
+  refusalFor(session: Session, filter: TopicFilter, isGranted: boolean): number | null {
     const { clientId, username, peerAddress: address } = session;
-    return this.#refusal({ clientId, username, address }, session, filter);
+    return this.#refusal({ clientId, username, address }, session, filter, isGranted);
   }
 
   #refusal(
     who: { clientId: string; username: string | null; address: string },
     session: Session,
     filter: TopicFilter,
+    isGranted = false,
   ): number | null {
     const { access, limits } = this.#engine;
     const plain = parseShare(filter)?.filter ?? filter;
@@ -162,7 +163,7 @@ export class Subscribing {
     ) {
       return REASON.quotaExceeded;
     }
-    return access.maySubscribe(who, plain) ? null : REASON.notAuthorized;
+    return isGranted || access.maySubscribe(who, plain) ? null : REASON.notAuthorized;
   }
 
   #add(
@@ -170,6 +171,7 @@ export class Subscribing {
     request: FilterRequest,
     filter: TopicFilter,
     subscriptionId: number | null,
+    isGranted = false,
   ): Granted {
     const isNew = !session.subscriptions.has(filter);
     const { qos, retainHandling } = request;
@@ -180,6 +182,7 @@ export class Subscribing {
       retainAsPublished: request.retainAsPublished || session.isBridge,
       retainHandling,
       subscriptionId,
+      ...(isGranted ? { isGranted: true } : undefined),
     };
     this.#engine.lifecycle.subscribe(session, subscription);
     const isShared = filter.startsWith("$share/");

@@ -57,8 +57,12 @@ export class Writer {
   isBlocked = false;
   /** Monotonic tick of the owner at which the peer last took something; the owner reads and resets it. */
   hasProgressed = false;
-  /** PUBLISH packets gathered since the last write. */
-  messages = 0;
+  /** PUBLISH packets and all others that were handed over, since the connection began. */
+  published = 0;
+  others = 0;
+  /** Bytes and writes given to the stream. */
+  bytesOut = 0;
+  writesOut = 0;
   readonly #stream: Duplex;
   readonly #flusher: Flusher;
   readonly #counters: Counters;
@@ -71,6 +75,8 @@ export class Writer {
   #isDirty = false;
   #isClosed = false;
   #lastUnsent = 0;
+  /** `published` at the last write. */
+  #publishedBefore = 0;
 
   constructor(stream: Duplex, flusher: Flusher, counters: Counters, onDrained: () => void) {
     this.#stream = stream;
@@ -79,6 +85,11 @@ export class Writer {
     this.#onDrained = onDrained;
     // Only a bare socket is known to have given everything to the kernel when nothing is left in it.
     this.#isPlain = Object.getPrototypeOf(stream) === Socket.prototype;
+  }
+
+  /** PUBLISH packets gathered since the last write. */
+  get messages(): number {
+    return this.published - this.#publishedBefore;
   }
 
   /** Bytes gathered and not yet handed to the socket. */
@@ -107,6 +118,7 @@ export class Writer {
 
   /** Sends a small packet. */
   send(packet: Buffer): void {
+    this.others++;
     if (packet.length >= LARGE_BYTES) {
       this.sendLarge(packet);
       return;
@@ -126,6 +138,7 @@ export class Writer {
   /** The four bytes of an acknowledgement without reason and properties. */
   ack(firstByte: number, packetId: number): void {
     const at = this.reserve(4);
+    this.others++;
     const out = this.out;
     out[at] = firstByte;
     out[at + 1] = 2;
@@ -143,7 +156,9 @@ export class Writer {
       this.#drop();
       return;
     }
-    this.messages = 0;
+    this.#publishedBefore = this.published;
+    this.writesOut++;
+    this.bytesOut += this.gatheredBytes;
     this.#counters.bytesOut += this.gatheredBytes;
     if (this.#parts.length === 0 && this.#isPlain) {
       stream.write(this.out.subarray(this.#start, this.#end));
@@ -167,7 +182,11 @@ export class Writer {
     if (this.#stream.writable && this.gatheredBytes > 0) {
       this.#counters.bytesOut += this.gatheredBytes;
       this.#cut();
-      for (const part of this.#parts) this.#stream.write(part);
+      for (const part of this.#parts) {
+        this.writesOut++;
+        this.bytesOut += part.length;
+        this.#stream.write(part);
+      }
     }
     this.close();
   }
@@ -234,7 +253,7 @@ export class Writer {
     this.#parts = [];
     this.#partBytes = 0;
     this.#forgetOut();
-    this.messages = 0;
+    this.#publishedBefore = this.published;
   }
 
   #grow(length: number): number {

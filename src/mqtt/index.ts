@@ -2,6 +2,7 @@ export type { Bus, MessageHandler, Unsubscribe } from "./bus.ts";
 export type { ClientId } from "./client-id.ts";
 export { clientId } from "./client-id.ts";
 export type { Message, MessageProperties, Origin } from "./message.ts";
+export { messageId, serialNumbers } from "./message-id.ts";
 export type { Level, LevelName, Levels, MetricName, Metrics } from "./metrics.ts";
 export { LEVEL_DOCS, LEVEL_NAMES, METRIC_DOCS, METRIC_NAMES } from "./metrics.ts";
 export { MAX_PACKET_ID, packetIdOf } from "./packet-id.ts";
@@ -19,9 +20,17 @@ export type {
 export type { Topic, TopicFilter } from "./topic.ts";
 export { MAX_STRING_BYTES, matches, overlaps, parseShare, topic, topicFilter } from "./topic.ts";
 export type {
+  ClientDetails,
   ClientInfo,
+  ConnectionTraffic,
   DropReason,
   MessageCounters,
   ProtocolVersion,
+  QueuedView,
+  QueuePage,
+  QueuePart,
+  SessionGlance,
   SubscriptionInfo,
+  WantedSubscription,
 } from "./views.ts";
+export { QUEUE_PLACES } from "./views.ts";

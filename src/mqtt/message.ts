@@ -5,7 +5,8 @@ import type { Topic } from "./topic.ts";
 export type Origin =
   | { readonly kind: "client"; readonly clientId: string; readonly username: string | null }
   | { readonly kind: "bridge"; readonly bridge: string }
-  | { readonly kind: "api"; readonly clientId: string }
+  /** `serial` tells apart what is alike: see `messageId`. */
+  | { readonly kind: "api"; readonly clientId: string; readonly serial?: string }
   | { readonly kind: "system" };
 
 /** MQTT 5.0 PUBLISH properties that travel with a message (§3.3.2.3); absent ones are left out. */

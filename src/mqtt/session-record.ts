@@ -35,6 +35,11 @@ export interface SessionRecord {
   readonly peerAddress: string;
   readonly peerPort: number;
   readonly sinceMs: number;
+  /** Wall clock of the session's first CONNECT and of its newest, ms. */
+  readonly createdMs: number;
+  readonly connectedMs: number;
+  /** The newest CONNECT was that of a 3.x bridge. */
+  readonly isBridge: boolean;
 }
 
 /** One subscription of a session with its options (MQTT 5.0 §3.8.3.1). */
@@ -47,4 +52,6 @@ export interface StoredSubscription {
   readonly retainHandling: 0 | 1 | 2;
   /** Subscription Identifier, null without one. */
   readonly subscriptionId: number | null;
+  /** Made by an administrator: it stands whatever the access rules say. */
+  readonly isGranted?: true;
 }

@@ -3,9 +3,9 @@ import type {
   ClientInfo,
   Message,
   MessageCounters,
-  QoS,
   SubscriptionInfo,
   TopicFilter,
+  WantedSubscription,
 } from "../mqtt/index.ts";
 import type { ServicesDeps } from "./services.ts";
 
@@ -26,6 +26,18 @@ export function clientInfo(clientId: string, more: Partial<ClientInfo> = {}): Cl
     messagesIn: 0,
     messagesOut: 0,
     ...more,
+  };
+}
+
+/** A subscription as the broker would describe it. */
+export function subscriptionInfo(clientId: string, wanted: WantedSubscription): SubscriptionInfo {
+  return {
+    clientId,
+    noLocal: false,
+    retainAsPublished: false,
+    retainHandling: 0,
+    isDurable: false,
+    ...wanted,
   };
 }
 
@@ -57,16 +69,13 @@ export class FakeBroker implements Required<ServicesDeps["broker"]> {
     return this.rows;
   }
 
-  async subscribeClient(
-    clientId: string,
-    wanted: readonly { readonly filter: TopicFilter; readonly qos: QoS }[],
-  ): Promise<void> {
+  async subscribeClient(clientId: string, wanted: readonly WantedSubscription[]): Promise<void> {
     this.#mustKnow(clientId);
     await this.unsubscribeClient(
       clientId,
       wanted.map(({ filter }) => filter),
     );
-    for (const row of wanted) this.rows.push({ clientId, ...row });
+    for (const row of wanted) this.rows.push(subscriptionInfo(clientId, row));
   }
 
   async unsubscribeClient(clientId: string, filters: readonly TopicFilter[]): Promise<void> {

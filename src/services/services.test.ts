@@ -5,7 +5,7 @@ import { ManualClock } from "../time/index.ts";
 import { createClients } from "./clients.ts";
 import { configWith } from "./configuration/memory-config-store.testing.ts";
 import { createControl } from "./control.ts";
-import { clientInfo, FakeBroker } from "./fake-broker.testing.ts";
+import { clientInfo, FakeBroker, subscriptionInfo } from "./fake-broker.testing.ts";
 import { createLiveSettings } from "./live-settings.ts";
 import { createPublisher, type PublishRequest } from "./publish.ts";
 import { createStatistics } from "./statistics.ts";
@@ -14,7 +14,7 @@ import { createSubscriptions } from "./subscriptions.ts";
 const silent = createLog({ level: "fatal" }, { write: () => undefined });
 
 function row(clientId: string, filter: string, qos: QoS = 0) {
-  return { clientId, filter: topicFilter(filter), qos };
+  return subscriptionInfo(clientId, { filter: topicFilter(filter), qos });
 }
 
 test("clients are found by every condition, and all conditions must fit", async () => {

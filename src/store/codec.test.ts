@@ -96,6 +96,9 @@ const session: fc.Arbitrary<SessionRecord> = fc.record({
   peerAddress: text,
   peerPort: fc.integer({ min: 0, max: 65_535 }),
   sinceMs: uint48,
+  createdMs: uint48,
+  connectedMs: uint48,
+  isBridge: fc.boolean(),
 });
 
 const subscription: fc.Arbitrary<StoredSubscription> = fc.record({

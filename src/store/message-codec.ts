@@ -105,7 +105,10 @@ function writeOrigin(out: ByteWriter, origin: Origin): void {
       out.text(origin.bridge);
       break;
     case "api":
-      out.text(origin.clientId);
+      // No client id holds U+0000.
+      out.text(
+        origin.serial === undefined ? origin.clientId : `${origin.clientId}\0${origin.serial}`,
+      );
       break;
     case "system":
       break;
@@ -119,10 +122,16 @@ function readOrigin(from: ByteReader, kind: number): Origin {
     case ORIGIN.bridge:
       return { kind: "bridge", bridge: from.text() };
     case ORIGIN.api:
-      return { kind: "api", clientId: from.text() };
+      return apiOrigin(from.text());
     default:
       return { kind: "system" };
   }
+}
+
+function apiOrigin(text: string): Origin {
+  const end = text.indexOf("\0");
+  if (end < 0) return { kind: "api", clientId: text };
+  return { kind: "api", clientId: text.slice(0, end), serial: text.slice(end + 1) };
 }
 
 export function writeOptionalText(out: ByteWriter, text: string | null): void {

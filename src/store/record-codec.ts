@@ -20,6 +20,12 @@ const NO_LOCAL = 0x04;
 const RETAIN_AS_PUBLISHED = 0x08;
 const RETAIN_HANDLING_SHIFT = 4;
 const SUBSCRIPTION_ID = 0x40;
+const GRANTED = 0x80;
+
+/** Bits of a session's flags; records from before there were more have clean start alone. */
+const CLEAN_START = 0x01;
+const BRIDGE = 0x02;
+const HAS_TIMES = 0x04;
 
 /** A session's name and record. */
 export interface NamedRecord {
@@ -31,7 +37,7 @@ export function writeSession(out: ByteWriter, clientId: string, record: SessionR
   out.text(clientId);
   out.u8(record.protocolVersion);
   writeOptionalText(out, record.username);
-  out.u8(record.cleanStart ? 1 : 0);
+  out.u8((record.cleanStart ? CLEAN_START : 0) | (record.isBridge ? BRIDGE : 0) | HAS_TIMES);
   out.u16(record.keepAliveS);
   out.u32(record.expiryIntervalS);
   writeOptionalMs(out, record.expiresAtMs);
@@ -40,26 +46,43 @@ export function writeSession(out: ByteWriter, clientId: string, record: SessionR
   out.text(record.peerAddress);
   out.u16(record.peerPort);
   out.u48(wholeMs(record.sinceMs));
+  out.u48(wholeMs(record.createdMs));
+  out.u48(wholeMs(record.connectedMs));
   out.u8(record.will === null ? 0 : 1);
   if (record.will !== null) writeWill(out, record.will);
 }
 
 export function readSession(from: ByteReader): NamedRecord {
   const clientId = from.text();
+  const version = protocolVersion(from.u8());
+  const username = readOptionalText(from);
+  const flags = from.u8();
+  const keepAliveS = from.u16();
+  const expiryIntervalS = from.u32();
+  const expiresAtMs = readOptionalMs(from);
+  const seqLimit = from.u48();
+  const listener = from.text();
+  const peerAddress = from.text();
+  const peerPort = from.u16();
+  const sinceMs = from.u48();
+  const hasTimes = (flags & HAS_TIMES) !== 0;
   return {
     clientId,
     record: {
-      protocolVersion: protocolVersion(from.u8()),
-      username: readOptionalText(from),
-      cleanStart: from.u8() !== 0,
-      keepAliveS: from.u16(),
-      expiryIntervalS: from.u32(),
-      expiresAtMs: readOptionalMs(from),
-      seqLimit: from.u48(),
-      listener: from.text(),
-      peerAddress: from.text(),
-      peerPort: from.u16(),
-      sinceMs: from.u48(),
+      protocolVersion: version,
+      username,
+      cleanStart: (flags & CLEAN_START) !== 0,
+      keepAliveS,
+      expiryIntervalS,
+      expiresAtMs,
+      seqLimit,
+      listener,
+      peerAddress,
+      peerPort,
+      sinceMs,
+      createdMs: hasTimes ? from.u48() : sinceMs,
+      connectedMs: hasTimes ? from.u48() : sinceMs,
+      isBridge: (flags & BRIDGE) !== 0,
       will: from.u8() === 0 ? null : readWill(from),
     },
   };
@@ -67,13 +90,15 @@ export function readSession(from: ByteReader): NamedRecord {
 
 /** Everything of a subscription but its filter, which is in the key. */
 export function writeSubscription(out: ByteWriter, subscription: StoredSubscription): void {
-  const { qos, noLocal, retainAsPublished, retainHandling, subscriptionId } = subscription;
+  const { qos, noLocal, retainAsPublished, retainHandling, subscriptionId, isGranted } =
+    subscription;
   out.u8(
     qos |
       (noLocal ? NO_LOCAL : 0) |
       (retainAsPublished ? RETAIN_AS_PUBLISHED : 0) |
       (retainHandling << RETAIN_HANDLING_SHIFT) |
-      (subscriptionId === null ? 0 : SUBSCRIPTION_ID),
+      (subscriptionId === null ? 0 : SUBSCRIPTION_ID) |
+      (isGranted === true ? GRANTED : 0),
   );
   if (subscriptionId !== null) out.varint(subscriptionId);
 }
@@ -91,6 +116,7 @@ export function readSubscription(from: ByteReader, filter: string): StoredSubscr
     retainAsPublished: (options & RETAIN_AS_PUBLISHED) !== 0,
     retainHandling,
     subscriptionId: (options & SUBSCRIPTION_ID) !== 0 ? from.varint() : null,
+    ...((options & GRANTED) !== 0 ? { isGranted: true } : undefined),
   };
 }
 

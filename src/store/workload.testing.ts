@@ -100,6 +100,9 @@ export function recordFor(version: number): SessionRecord {
     peerAddress: "127.0.0.1",
     peerPort: 1883,
     sinceMs: version,
+    createdMs: version + 1,
+    connectedMs: version + 2,
+    isBridge: version % 4 === 0,
   };
 }
 

@@ -26,6 +26,9 @@ export const SESSION_RECORD: SessionRecord = {
   peerAddress: "127.0.0.1",
   peerPort: 1,
   sinceMs: 0,
+  createdMs: 0,
+  connectedMs: 0,
+  isBridge: false,
 };
 
 const SESSIONS = 12;

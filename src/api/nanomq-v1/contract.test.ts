@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { topicFilter } from "../../mqtt/index.ts";
-import { clientInfo } from "../../services/fake-broker.testing.ts";
+import { clientInfo, subscriptionInfo } from "../../services/fake-broker.testing.ts";
 import { ADMIN, createTestApi, type TestApi } from "../test-api.testing.ts";
 import { REQUEST_CODES } from "./dispatch.ts";
 
@@ -288,7 +288,7 @@ describe("login by token (reference §1.5)", () => {
 describe("requests (reference §1.7)", () => {
   test("2 gives the four counters first and the device in one member", async () => {
     api.broker.add(clientInfo("c"));
-    api.broker.rows.push({ clientId: "c", filter: topicFilter("a"), qos: 0 });
+    api.broker.rows.push(subscriptionInfo("c", { filter: topicFilter("a"), qos: 0 }));
     api.broker.count = {
       received: 4,
       sent: 3,
@@ -314,9 +314,9 @@ describe("requests (reference §1.7)", () => {
 
   test("4 gives filters exactly as subscribed, by client", async () => {
     api.broker.rows.push(
-      { clientId: "c", filter: topicFilter("$share/g/a/#"), qos: 2 },
-      { clientId: "d", filter: topicFilter("x"), qos: 0 },
-      { clientId: "c", filter: topicFilter("b"), qos: 1 },
+      subscriptionInfo("c", { filter: topicFilter("$share/g/a/#"), qos: 2 }),
+      subscriptionInfo("d", { filter: topicFilter("x"), qos: 0 }),
+      subscriptionInfo("c", { filter: topicFilter("b"), qos: 1 }),
     );
     const { body } = await api.v1({ req: 4, seq: 1 });
     expect(body.data).toEqual([
@@ -404,9 +404,9 @@ describe("requests (reference §1.7)", () => {
 
   test("13 gives the filters level by level", async () => {
     api.broker.rows.push(
-      { clientId: "c", filter: topicFilter("a/b"), qos: 0 },
-      { clientId: "d", filter: topicFilter("a"), qos: 0 },
-      { clientId: "e", filter: topicFilter("a/b"), qos: 0 },
+      subscriptionInfo("c", { filter: topicFilter("a/b"), qos: 0 }),
+      subscriptionInfo("d", { filter: topicFilter("a"), qos: 0 }),
+      subscriptionInfo("e", { filter: topicFilter("a/b"), qos: 0 }),
     );
     const { body } = await api.v1({ req: 13, seq: 1 });
     expect(body.data).toEqual([
@@ -476,8 +476,8 @@ describe("extension codes", () => {
       rep: 21,
     });
     expect(api.broker.rows).toEqual([
-      { clientId: "c", filter: "a/#", qos: 1 },
-      { clientId: "c", filter: "b", qos: 1 },
+      subscriptionInfo("c", { filter: topicFilter("a/#"), qos: 1 }),
+      subscriptionInfo("c", { filter: topicFilter("b"), qos: 1 }),
     ]);
     expect((await api.v1({ req: 22, ...asked })).body).toEqual({ code: 0, seq: 1, rep: 22 });
     expect(api.broker.rows).toEqual([]);

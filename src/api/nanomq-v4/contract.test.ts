@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { topicFilter } from "../../mqtt/index.ts";
-import { clientInfo } from "../../services/fake-broker.testing.ts";
+import { clientInfo, subscriptionInfo } from "../../services/fake-broker.testing.ts";
 import { ADMIN, createTestApi, type TestApi } from "../test-api.testing.ts";
 
 let api: TestApi;
@@ -177,8 +177,8 @@ describe("clients", () => {
 
 test("/subscriptions is flat, by client where one is named", async () => {
   api.broker.rows.push(
-    { clientId: "c", filter: topicFilter("a/#"), qos: 1 },
-    { clientId: "d", filter: topicFilter("$share/g/a"), qos: 2 },
+    subscriptionInfo("c", { filter: topicFilter("a/#"), qos: 1 }),
+    subscriptionInfo("d", { filter: topicFilter("$share/g/a"), qos: 2 }),
   );
   const c = { clientid: "c", topic: "a/#", qos: 1 };
   const d = { clientid: "d", topic: "$share/g/a", qos: 2 };

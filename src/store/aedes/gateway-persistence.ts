@@ -260,6 +260,9 @@ export class GatewayPersistence extends AsyncLevelPersistence {
       peerAddress: "",
       peerPort: 0,
       sinceMs: this.#deps.clock.nowMs(),
+      createdMs: this.#deps.clock.nowMs(),
+      connectedMs: this.#deps.clock.nowMs(),
+      isBridge: false,
     });
     return session;
   }

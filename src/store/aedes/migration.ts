@@ -203,6 +203,9 @@ class Migration {
       peerAddress: "",
       peerPort: 0,
       sinceMs: this.#clock.nowMs(),
+      createdMs: this.#clock.nowMs(),
+      connectedMs: this.#clock.nowMs(),
+      isBridge: false,
     };
   }
 
