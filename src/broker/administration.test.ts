@@ -8,6 +8,9 @@ import { WireClient } from "./wire.testing.ts";
 
 const keep = { clean: false, properties: { sessionExpiryInterval: 600 } };
 
+/** The bit that mosquitto's and NanoMQ's bridges set in the protocol level. */
+const asBridge = Object.assign({ clean: false }, { bridgeMode: true });
+
 async function withRig(options: RigOptions, body: (rig: Rig) => Promise<void>): Promise<void> {
   const rig = await Rig.start(createBroker, options);
   try {
@@ -58,12 +61,12 @@ test("a connection counts its bytes, packets and messages by QoS, and its sessio
 
 test("a bridge of 3.1.1, the session's first CONNECT and its newest are known after a restart", () =>
   withRig({ store: "leveldb" }, async (rig) => {
-    const first = await WireClient.connect(rig.tcpPort, "b", { clean: false, bridgeMode: true }, 4);
+    const first = await WireClient.connect(rig.tcpPort, "b", asBridge, 4);
     const { createdMs } = detailsOf(rig, "b");
     first.drop();
     await until(() => !detailsOf(rig, "b").isConnected);
     await until(() => Date.now() > createdMs);
-    const again = await WireClient.connect(rig.tcpPort, "b", { clean: false, bridgeMode: true }, 4);
+    const again = await WireClient.connect(rig.tcpPort, "b", asBridge, 4);
     again.drop();
     await until(() => !detailsOf(rig, "b").isConnected);
     const { connectedMs } = detailsOf(rig, "b");

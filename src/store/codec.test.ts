@@ -22,6 +22,8 @@ import { readSession, readSubscription, writeSession, writeSubscription } from "
 import { beginValue, endValue, openValue } from "./value.ts";
 
 const text = fc.string({ unit: "grapheme", maxLength: 60 });
+/** MQTT's strings hold no U+0000. */
+const mqttText = text.filter((value) => !value.includes("\0"));
 const bytes = fc.uint8Array({ maxLength: 300 }).map((value) => Buffer.from(value));
 const uint48 = fc.oneof(fc.nat(), fc.integer({ min: 0, max: MAX_UINT48 }));
 const qos = fc.constantFrom(0 as const, 1 as const, 2 as const);
@@ -46,7 +48,8 @@ const origin = fc.oneof(
     username: fc.option(text),
   }),
   fc.record({ kind: fc.constant("bridge" as const), bridge: text }),
-  fc.record({ kind: fc.constant("api" as const), clientId: text }),
+  fc.record({ kind: fc.constant("api" as const), clientId: mqttText }),
+  fc.record({ kind: fc.constant("api" as const), clientId: mqttText, serial: mqttText }),
   fc.constant({ kind: "system" as const }),
 );
 
@@ -110,6 +113,10 @@ const subscription: fc.Arbitrary<StoredSubscription> = fc.record({
   subscriptionId: fc.option(fc.integer({ min: 1, max: 268_435_455 })),
 });
 
+const grantedSubscription = fc
+  .tuple(subscription, fc.boolean())
+  .map(([row, isGranted]) => (isGranted ? { ...row, isGranted: true as const } : row));
+
 function encoded(write: (out: ByteWriter) => void): Buffer {
   const out = new ByteWriter();
   write(out);
@@ -169,7 +176,7 @@ test("a released entry is read as it was written", () => {
 
 test("a session's record and a subscription are read as they were written", () => {
   fc.assert(
-    fc.property(text, session, subscription, (clientId, record, options) => {
+    fc.property(text, session, grantedSubscription, (clientId, record, options) => {
       const stored = encoded((out) => writeSession(out, clientId, record));
       expect(readSession(new ByteReader(stored))).toEqual({ clientId, record });
       const row = encoded((out) => writeSubscription(out, options));
