@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { createAlarms } from "./alarms/index.ts";
 import { type Api, createApi } from "./api/index.ts";
 import { createAuth } from "./auth/index.ts";
-import { type Bridge, bridgeFaults, createBridge, findLoop } from "./bridge/index.ts";
+import { bridgeFaults, createBridges, findLoop } from "./bridge/index.ts";
 import { boundsWithin, createBroker, createSysTopics } from "./broker/index.ts";
 import type { Config, ConfigStore } from "./config/index.ts";
 import { GatewayError } from "./errors/index.ts";
@@ -83,12 +83,11 @@ export function createGateway(deps: GatewayDeps): Gateway {
     { log, clock, bus: broker, store },
     { node, settings: () => configStore.running.alarm },
   );
-  const bridges = new Map<string, Bridge>(
-    Object.entries(config.bridges).map(([name, bridge]) => [
-      name,
-      createBridge({ log, clock, bus: broker, deviceId: deps.deviceId }, name, bridge),
-    ]),
+  const bridges = createBridges(
+    { log, clock, bus: broker, deviceId: deps.deviceId, node, alarms },
+    config.bridges,
   );
+  let endOfChanges = () => {};
   const sysTopics = createSysTopics({ log, clock, broker }, { node, version: deps.version });
   const telemetry = createTelemetry(
     {
@@ -115,7 +114,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       broker,
       auth,
       alarms,
-      bridges: { setEnabled: (name, isOn) => setEnabled(bridges.get(name), isOn) },
+      bridges,
       listeners,
       telemetry,
       configStore,
@@ -149,7 +148,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     broker,
     alarms,
     sysTopics,
-    together([...bridges.values()]),
+    bridges,
     telemetry,
     api,
     listeners,
@@ -160,6 +159,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
 
   async function stopAll(): Promise<void> {
     isReady = false;
+    endOfChanges();
     health.stopping();
     for (const part of started.splice(0).reverse()) {
       try {
@@ -182,6 +182,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
         await stopAll();
         throw err;
       }
+      endOfChanges = configStore.onChange((running) => bridges.apply(running.bridges));
       isReady = true;
       health.ready(`listening on ${describe(portsOf(listeners, api))}`);
     },
@@ -196,18 +197,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       } catch (err) {
         log.error({ err }, "the TLS files cannot be used, the old ones stay");
       }
-    },
-  };
-}
-
-/** Parts that do not depend on each other, started and stopped at once. */
-function together(parts: readonly Part[]): Part {
-  return {
-    async start(signal) {
-      await Promise.all(parts.map((part) => part.start(signal)));
-    },
-    async stop() {
-      await Promise.all(parts.map((part) => part.stop()));
+      await bridges.renewCertificates();
     },
   };
 }
@@ -231,11 +221,6 @@ function checkBridges(bridges: Config["bridges"]): void {
       });
     }
   }
-}
-
-function setEnabled(bridge: Bridge | undefined, isOn: boolean): boolean {
-  bridge?.setEnabled(isOn);
-  return bridge !== undefined;
 }
 
 function portsOf(listeners: Listeners, api: Api): Ports {

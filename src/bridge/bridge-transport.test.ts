@@ -222,7 +222,10 @@ describe("server that cannot be reached", () => {
   });
 
   it("a name nobody knows", async () => {
-    await using test = await TestBridge.start({ server: "mqtt://nobody.invalid:1883" }, 500);
+    await using test = await TestBridge.start({
+      server: "mqtt://nobody.invalid:1883",
+      connect_timeout_s: 0.5,
+    });
     expect(await test.trouble()).toMatch(
       /host name nobody\.invalid is unknown|no DNS answer for nobody\.invalid|no answer from nobody/,
     );

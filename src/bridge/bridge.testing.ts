@@ -1,40 +1,15 @@
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
 import { vi } from "vitest";
-import type { BridgeConfig } from "../config/index.ts";
+import { type BridgeConfig, completeBridge } from "../config/index.ts";
 import { createLog } from "../log/index.ts";
 import { systemClock } from "../time/index.ts";
-import { type Bridge, type BridgeStatus, createBridge } from "./bridge.ts";
+import { type Bridge, type BridgeDeps, createBridge } from "./bridge.ts";
 import { MemoryBus } from "./bus.testing.ts";
+import type { BridgeStatus } from "./status.ts";
 
 /** A valid bridge configuration with short delays. */
 export function bridgeConfig(more: Partial<BridgeConfig> = {}): BridgeConfig {
-  return {
-    enable: true,
-    server: null,
-    proto_ver: 4,
-    clientid: null,
-    clean_start: false,
-    keepalive_s: 60,
-    username: null,
-    password: null,
-    max_inflight: 32,
-    max_packet_size_bytes: 1_048_576,
-    backoff_min_s: 0.02,
-    backoff_max_s: 0.2,
-    outbox_max_messages: 100_000,
-    outbox_max_bytes: 67_108_864,
-    tls: {
-      verify: true,
-      ca_file: null,
-      cert_file: null,
-      key_file: null,
-      key_password: null,
-      server_name: null,
-    },
-    forwards: [],
-    subscription: [],
-    ...more,
-  };
+  return { ...completeBridge({}), backoff_min_s: 0.02, backoff_max_s: 0.2, ...more };
 }
 
 export function forward(
@@ -43,7 +18,7 @@ export function forward(
   more: Partial<BridgeConfig["forwards"][number]> = {},
 ): BridgeConfig["forwards"][number] {
   const keep = { qos: null, retain: null, prefix: "", suffix: "" };
-  return { local_topic: local, remote_topic: remote, ...keep, ...more };
+  return { ...UNNAMED, local_topic: local, remote_topic: remote, ...keep, ...more };
 }
 
 export function subscription(
@@ -52,8 +27,10 @@ export function subscription(
   more: Partial<BridgeConfig["subscription"][number]> = {},
 ): BridgeConfig["subscription"][number] {
   const keep = { qos: 1 as const, retain: null, prefix: "", suffix: "" };
-  return { remote_topic: remote, local_topic: local, ...keep, ...more };
+  return { ...UNNAMED, remote_topic: remote, local_topic: local, ...keep, ...more };
 }
+
+const UNNAMED = { name: null, enable: true, description: "" };
 
 /** A started bridge on a bus of its own. */
 export class TestBridge implements AsyncDisposable {
@@ -61,20 +38,23 @@ export class TestBridge implements AsyncDisposable {
   readonly lines: Record<string, unknown>[] = [];
   readonly bridge: Bridge;
 
-  private constructor(cfg: Partial<BridgeConfig>, connectTimeoutMs: number) {
+  private constructor(cfg: Partial<BridgeConfig>, more: Partial<BridgeDeps>) {
     const log = createLog(
       { level: "debug" },
       { write: (line: string) => this.lines.push(JSON.parse(line)) },
     );
     this.bridge = createBridge(
-      { log, clock: systemClock, bus: this.bus, deviceId: "d1", connectTimeoutMs },
+      { log, clock: systemClock, bus: this.bus, deviceId: "d1", node: "n1", ...more },
       "cloud",
       bridgeConfig(cfg),
     );
   }
 
-  static async start(cfg: Partial<BridgeConfig>, connectTimeoutMs = 5000): Promise<TestBridge> {
-    const test = new TestBridge(cfg, connectTimeoutMs);
+  static async start(
+    cfg: Partial<BridgeConfig>,
+    more: Partial<BridgeDeps> = {},
+  ): Promise<TestBridge> {
+    const test = new TestBridge({ connect_timeout_s: 5, ...cfg }, more);
     await test.bridge.start();
     return test;
   }

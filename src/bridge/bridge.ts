@@ -4,13 +4,21 @@ import type { Log } from "../log/index.ts";
 import type { Bus } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
 import { Announcer } from "./announce.ts";
+import { type AlarmBell, CertificateWatch } from "./certificates.ts";
 import { Delivery } from "./delivery.ts";
 import { Egress } from "./egress.ts";
+import { Forecast } from "./forecast.ts";
 import { Ingress } from "./ingress.ts";
-import { Link, type LinkState } from "./link.ts";
+import { Link } from "./link.ts";
+import { Meter } from "./meter.ts";
 import { createMemoryOutbox, type Outbox } from "./outbox.ts";
+import { OutboxAlarm } from "./outbox-alarm.ts";
 import { createRepeatLog } from "./repeats.ts";
-import { createHostResolver } from "./resolve.ts";
+import { createHostResolver, type HostResolver } from "./resolve.ts";
+import { allRuleNames } from "./rule-names.ts";
+import type { BridgeStatus, RuleStatus } from "./status.ts";
+import { SysTopic } from "./sys-topic.ts";
+import { Tallies } from "./tally.ts";
 
 /** What a bridge needs from the rest of the gateway. */
 export interface BridgeDeps {
@@ -19,45 +27,37 @@ export interface BridgeDeps {
   readonly bus: Bus;
   /** Names the device in the client id it has at the cloud where none is configured. */
   readonly deviceId: string;
+  /** The gateway's name in `$SYS` topics. */
+  readonly node: string;
   /** Keeps what waits for the cloud; without it the messages wait in memory. */
   readonly outbox?: Outbox;
-  /** From the name look-up to the CONNACK, milliseconds; 30 s unless a test wants less. */
-  readonly connectTimeoutMs?: number;
-}
-
-/** A bridge as the API shows it. */
-export interface BridgeStatus {
-  readonly name: string;
-  readonly state: LinkState;
-  /** In words, null while all is well. */
-  readonly lastError: string | null;
-  /** Wall clock, ms: since when the state holds. */
-  readonly sinceMs: number;
-  /** Messages, and bytes of topic and payload, that wait for the cloud. */
-  readonly depthMessages: number;
-  readonly depthBytes: number;
-  /** Messages the cloud has taken, and messages from it published here, since the start. */
-  readonly forwarded: number;
-  readonly received: number;
-  /**
-   * Messages not delivered, by reason. Upwards: `queue_full` and `too_large` (outbox bounds),
-   * `outbox_failed`, `link_down` and `link_slow` (QoS 0), `expired`, `refused`,
-   * `server_packet_size`. Downwards: `duplicate`, `no_rule`, `system_topic`. Both ways:
-   * `invalid_topic`, and `too_large` (downwards: over `max_packet_size_bytes`).
-   */
-  readonly dropped: Readonly<Record<string, number>>;
+  /** Finds the cloud's addresses; bridges share one. */
+  readonly resolver?: HostResolver;
+  /** Raised: the outbox at 50, 80 and 95 %, certificates 30, 7 and 1 days before they end. */
+  readonly alarms?: AlarmBell | undefined;
 }
 
 /** One link between the local broker and a cloud broker. */
 export interface Bridge {
+  readonly config: BridgeConfig;
   start(signal?: AbortSignal): Promise<void>;
-  stop(): Promise<void>;
+  /**
+   * Gives the cloud a moment to acknowledge what was forwarded, then ends the link. With
+   * `isReplaced` it takes and sends nothing more as soon as this was called, so that a successor
+   * started in the same turn misses nothing and doubles nothing.
+   */
+  stop(how?: { readonly isReplaced: boolean }): Promise<void>;
   status(): BridgeStatus;
   /** Brings the link up or down; a bridge that is down forwards nothing and keeps what waits. */
   setEnabled(on: boolean): void;
+  /** Resolves when it is known what became of the dial under way; at once when there is none. */
+  settled(): Promise<void>;
+  /** The certificate files may be others: connects anew where they are, and are usable. */
+  renewCertificates(): Promise<void>;
+  resetCounters(): void;
+  /** Takes back what `$SYS` tells of it: the bridge is gone for good. */
+  retire(): void;
 }
-
-const CONNECT_TIMEOUT_MS = 30_000;
 
 /** Long enough for a large message on a slow line; a longer Keep Alive makes it longer. */
 const ACK_TIMEOUT_MS = 300_000;
@@ -74,7 +74,13 @@ export function createBridge(deps: BridgeDeps, name: string, cfg: BridgeConfig):
   return new CloudBridge(deps, name, cfg);
 }
 
+/** The client id of a bridge at the cloud. */
+export function bridgeClientId(name: string, cfg: BridgeConfig, deviceId: string): string {
+  return cfg.clientid ?? `${cfg.clientid_prefix ?? ""}tidegate-${deviceId}-${name}`;
+}
+
 class CloudBridge implements Bridge {
+  readonly config: BridgeConfig;
   readonly #name: string;
   readonly #log: Log;
   readonly #outbox: Outbox;
@@ -83,18 +89,24 @@ class CloudBridge implements Bridge {
   readonly #egress: Egress;
   readonly #ingress: Ingress;
   readonly #announcer: Announcer;
+  readonly #tallies: Tallies;
+  readonly #forecast: Forecast;
+  readonly #outboxAlarm: OutboxAlarm;
+  readonly #certificates: CertificateWatch;
+  readonly #sysTopic: SysTopic;
   #isStarted = false;
   #isEnabled: boolean;
 
   constructor(deps: BridgeDeps, name: string, cfg: BridgeConfig) {
-    const { clock, bus } = deps;
+    const { clock, bus, alarms } = deps;
     const log = deps.log.child({ part: "bridge" });
     const repeats = createRepeatLog({ log, clock });
-    const clientId = cfg.clientid ?? `tidegate-${deps.deviceId}-${name}`;
+    const clientId = bridgeClientId(name, cfg, deps.deviceId);
     const onRefused = (reason: string) => {
       this.#link.report(reason);
       repeats.say("warn", reason, { bridge: name, reason }, "bridge was refused something");
     };
+    this.config = cfg;
     this.#name = name;
     this.#log = log;
     this.#isEnabled = cfg.enable;
@@ -104,20 +116,23 @@ class CloudBridge implements Bridge {
         { clock },
         { maxMessages: cfg.outbox_max_messages, maxBytes: cfg.outbox_max_bytes },
       );
+    const tallies = new Tallies(clock);
+    this.#tallies = tallies;
     this.#delivery = new Delivery(
-      { clock, outbox: this.#outbox, onRefused },
+      { clock, outbox: this.#outbox, tallies, out: new Meter(clock), onRefused },
       {
         protocolVersion: cfg.proto_ver,
         maxInflight: cfg.max_inflight,
         ackTimeoutMs: Math.max(ACK_TIMEOUT_MS, 2000 * cfg.keepalive_s),
+        maxMessagesPerS: cfg.drain_max_messages_per_s,
       },
     );
     this.#egress = new Egress(
-      { bus, outbox: this.#outbox, delivery: this.#delivery },
+      { bus, outbox: this.#outbox, delivery: this.#delivery, tallies },
       { name, rules: cfg.forwards },
     );
     this.#ingress = new Ingress(
-      { clock, bus, onRefused },
+      { clock, bus, tallies, in: new Meter(clock), onRefused },
       { name, protocolVersion: cfg.proto_ver, rules: cfg.subscription },
     );
     this.#announcer = new Announcer(
@@ -130,15 +145,32 @@ class CloudBridge implements Bridge {
         cleanStart: cfg.clean_start,
       },
     );
+    this.#outboxAlarm = new OutboxAlarm(alarms, name);
+    this.#forecast = new Forecast(
+      clock,
+      () => this.#outbox.status(),
+      () => this.#lookAtOutbox(),
+    );
+    this.#certificates = new CertificateWatch({ clock, alarms }, name);
+    this.#sysTopic = new SysTopic(
+      {
+        bus,
+        clock,
+        status: () => this.status(),
+        onTrouble: (err) => this.#logTrouble(err),
+      },
+      deps.node,
+      name,
+    );
     this.#link = new Link(
       {
         log: repeats,
         clock,
-        resolver: createHostResolver(),
-        connectTimeoutMs: deps.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+        resolver: deps.resolver ?? createHostResolver(),
+        onCertificate: (role, expiresMs) => this.#certificates.note(role, expiresMs),
         events: {
-          onUp: (connection) => {
-            this.#delivery.attach(connection);
+          onUp: (connection, server) => {
+            this.#delivery.attach(connection, server);
             this.#watch(this.#ingress.subscribe(connection));
             this.#watch(this.#announcer.announce(true));
           },
@@ -151,6 +183,7 @@ class CloudBridge implements Bridge {
           onDiscard: (reason) => this.#ingress.drop(reason),
           onReceived: (packetId) => this.#delivery.received(packetId),
           onDrain: () => this.#delivery.pump(),
+          onChange: () => this.#sysTopic.changed(),
         },
       },
       name,
@@ -163,14 +196,21 @@ class CloudBridge implements Bridge {
     signal?.throwIfAborted();
     if (this.#isStarted) return;
     this.#isStarted = true;
+    this.#forecast.start();
+    this.#certificates.start();
+    this.#sysTopic.start();
     this.#apply();
   }
 
-  async stop(): Promise<void> {
+  async stop({ isReplaced } = { isReplaced: false }): Promise<void> {
     if (!this.#isStarted) return;
     this.#isStarted = false;
     this.#egress.stop();
-    await this.#delivery.idle(FAREWELL_MS);
+    this.#sysTopic.stop();
+    this.#forecast.stop();
+    this.#certificates.stop(isReplaced);
+    if (isReplaced) this.#outboxAlarm.clear();
+    else await this.#delivery.idle(FAREWELL_MS);
     await this.#link.stop();
   }
 
@@ -179,8 +219,29 @@ class CloudBridge implements Bridge {
     if (this.#isStarted) this.#apply();
   }
 
+  settled(): Promise<void> {
+    return this.#link.settled();
+  }
+
+  async renewCertificates(): Promise<void> {
+    try {
+      await this.#link.renewCertificates();
+    } catch (err) {
+      const fields = { bridge: this.#name, reason: reasonOf(err) };
+      this.#log.error(fields, "the bridge's TLS files cannot be used, its connection stays");
+    }
+  }
+
+  resetCounters(): void {
+    this.#tallies.reset();
+  }
+
+  retire(): void {
+    this.#sysTopic.remove();
+  }
+
   status(): BridgeStatus {
-    const { messages, bytes, dropped } = this.#outbox.status();
+    const { messages, bytes, oldestAgeMs, dropped } = this.#outbox.status();
     const taken = this.#egress.dropped;
     const down = this.#ingress.dropped;
     return {
@@ -188,10 +249,19 @@ class CloudBridge implements Bridge {
       state: this.#link.state,
       lastError: this.#link.lastError,
       sinceMs: this.#link.sinceMs,
+      server: this.#link.server,
+      reconnects: this.#link.retries,
       depthMessages: messages,
       depthBytes: bytes,
+      oldestAgeS: oldestAgeMs === null ? null : Math.round(oldestAgeMs / 1000),
+      fillPercent: this.#fillPercent(),
+      fullInS: this.#fullInS(),
+      inflight: this.#delivery.inflight,
       forwarded: this.#delivery.forwarded,
       received: this.#ingress.received,
+      retried: this.#delivery.retried,
+      outRate: this.#delivery.rates(),
+      inRate: this.#ingress.rates(),
       dropped: {
         ...this.#delivery.dropped,
         ...down,
@@ -200,7 +270,43 @@ class CloudBridge implements Bridge {
         invalid_topic: taken.invalid_topic + down.invalid_topic,
         too_large: dropped.too_large + down.too_large,
       },
+      certificates: this.#certificates.certificates(),
+      rules: this.#rules(),
     };
+  }
+
+  #rules(): readonly RuleStatus[] {
+    const names = allRuleNames(this.#name, this.config);
+    const rows = (direction: "forward" | "subscription") => {
+      const key = direction === "forward" ? "forwards" : "subscription";
+      return this.config[key].map((rule, index): RuleStatus => {
+        const name = names[key][index] ?? "";
+        const state = rule.enable ? "active" : "disabled";
+        return { name, direction, state, ...this.#tallies.of(name).counters() };
+      });
+    };
+    return [...rows("forward"), ...rows("subscription")];
+  }
+
+  get #bounds() {
+    return {
+      maxMessages: this.config.outbox_max_messages,
+      maxBytes: this.config.outbox_max_bytes,
+    };
+  }
+
+  #fillPercent(): number {
+    const { messages, bytes } = this.#outbox.status();
+    const { maxMessages, maxBytes } = this.#bounds;
+    return Math.round(Math.max(messages / maxMessages, bytes / maxBytes) * 1000) / 10;
+  }
+
+  #fullInS(): number | null {
+    return this.#forecast.fullInS(this.#bounds);
+  }
+
+  #lookAtOutbox(): void {
+    this.#outboxAlarm.look(this.#fillPercent(), this.#fullInS());
   }
 
   #apply(): void {
@@ -215,11 +321,10 @@ class CloudBridge implements Bridge {
 
   /** What goes on beside the link must not end the process. */
   #watch(task: Promise<void>): void {
-    task.catch((err: unknown) => {
-      this.#log.warn(
-        { bridge: this.#name, reason: reasonOf(err) },
-        "bridge could not publish here",
-      );
-    });
+    task.catch((err: unknown) => this.#logTrouble(err));
+  }
+
+  #logTrouble(err: unknown): void {
+    this.#log.warn({ bridge: this.#name, reason: reasonOf(err) }, "bridge could not publish here");
   }
 }

@@ -3,9 +3,11 @@ import { type MessageProperties, type QoS, topic } from "../mqtt/index.ts";
 import { ManualClock } from "../time/index.ts";
 import type { PublishPacket, PublishResult } from "./connection.ts";
 import { Delivery, type PublishingConnection } from "./delivery.ts";
+import { Meter } from "./meter.ts";
 import { createMemoryOutbox, type Outbox } from "./outbox.ts";
 import { LAST_DATA_ID } from "./packet-ids.ts";
 import { DEFAULT_LIMITS, type ServerLimits } from "./server-limits.ts";
+import { Tallies } from "./tally.ts";
 
 /** The far end of a connection, answering when a test says so. */
 class TestConnection implements PublishingConnection {
@@ -59,7 +61,7 @@ class Bench {
   readonly delivery: Delivery;
   readonly refusals: string[] = [];
 
-  constructor(maxInflight = 3, protocolVersion: 4 | 5 = 4) {
+  constructor(maxInflight = 3, protocolVersion: 4 | 5 = 4, maxMessagesPerS = 0) {
     this.outbox = createMemoryOutbox(
       { clock: this.clock },
       { maxMessages: 1_000_000, maxBytes: 1_000_000_000 },
@@ -68,9 +70,11 @@ class Bench {
       {
         clock: this.clock,
         outbox: this.outbox,
+        tallies: new Tallies(this.clock),
+        out: new Meter(this.clock),
         onRefused: (reason) => this.refusals.push(reason),
       },
-      { protocolVersion, maxInflight, ackTimeoutMs: 60_000 },
+      { protocolVersion, maxInflight, ackTimeoutMs: 60_000, maxMessagesPerS },
     );
   }
 
@@ -88,7 +92,7 @@ class Bench {
 
   async attach(connection = new TestConnection()): Promise<TestConnection> {
     connection.onFail = () => this.delivery.detach();
-    this.delivery.attach(connection);
+    this.delivery.attach(connection, "cloud:1883");
     await settle();
     return connection;
   }
@@ -119,6 +123,20 @@ describe("delivery to the cloud", () => {
     cloud.answer(idOf(cloud, "5"));
     expect(bench.outbox.status().messages).toBe(0);
     expect(bench.delivery.forwarded).toBe(5);
+  });
+
+  it("sends a backlog at the configured pace, in order", async () => {
+    const bench = new Bench(1000, 4, 100);
+    for (let n = 0; n < 300; n++) await bench.add(String(n));
+    const cloud = await bench.attach();
+    expect(cloud.texts().length).toBeLessThanOrEqual(10);
+    for (let ms = 0; ms < 1000; ms += 10) {
+      bench.clock.advance(10);
+      await settle();
+    }
+    expect(cloud.texts().length).toBeGreaterThan(95);
+    expect(cloud.texts().length).toBeLessThan(115);
+    expect(cloud.texts()).toEqual(cloud.texts().map((_, n) => String(n)));
   });
 
   it("a smaller Receive Maximum of the server counts [MQTT-3.3.4-9]", async () => {

@@ -2,11 +2,14 @@ import { reasonOf } from "../errors/index.ts";
 import type { QoS } from "../mqtt/index.ts";
 import type { Clock, Timer } from "../time/index.ts";
 import type { PublishPacket, PublishResult } from "./connection.ts";
+import type { Meter, Rates } from "./meter.ts";
 import type { OutboundMessage, Outbox, OutboxEntry } from "./outbox.ts";
+import { Pacer } from "./pacer.ts";
 import { packetIdOf } from "./packet-ids.ts";
 import { publishBytes, toWire } from "./properties.ts";
 import { lowerQos } from "./qos-order.ts";
 import type { ServerLimits } from "./server-limits.ts";
+import type { Tallies } from "./tally.ts";
 import { reasonCodeInWords } from "./words.ts";
 
 /** Why a message was not forwarded. */
@@ -30,6 +33,9 @@ export interface PublishingConnection {
 export interface DeliveryDeps {
   readonly clock: Clock;
   readonly outbox: Outbox;
+  readonly tallies: Tallies;
+  /** Counts what the cloud has taken. */
+  readonly out: Meter;
   /** The cloud refused a message, in words. */
   onRefused(reason: string): void;
 }
@@ -39,6 +45,8 @@ export interface DeliveryConfig {
   readonly maxInflight: number;
   /** Silence about what was sent after which the connection is given up, and all of it sent again. */
   readonly ackTimeoutMs: number;
+  /** QoS 1 and 2; 0 is no limit. */
+  readonly maxMessagesPerS: number;
 }
 
 /** How far the delivery of a sent message has come: PUBLISH sent, or PUBREC received. */
@@ -77,7 +85,10 @@ export class Delivery {
     refused: 0,
     server_packet_size: 0,
   };
-  #forwarded = 0;
+  readonly #pacer: Pacer;
+  #retried = 0;
+  /** The server of the last connection. */
+  #server = "";
   #connection: PublishingConnection | null = null;
   /** What a session at the cloud may know of, across connections. */
   readonly #phases = new Map<number, Phase>();
@@ -90,6 +101,8 @@ export class Delivery {
   readonly #attempts = new Map<number, number>();
   /** Everything up to here has been sent on this connection. */
   #cursor = 0;
+  /** Sent at least once. */
+  #highestSeq = 0;
   #isPumping = false;
   #isPumpWanted = false;
   #progressMs = 0;
@@ -100,10 +113,25 @@ export class Delivery {
     this.#deps = deps;
     this.#cfg = cfg;
     this.#window = cfg.maxInflight;
+    this.#pacer = new Pacer(deps.clock, cfg.maxMessagesPerS, () => this.pump());
+  }
+
+  /** Messages sent again, because a connection broke before the cloud acknowledged them. */
+  get retried(): number {
+    return this.#retried;
+  }
+
+  /** Messages on their way to the cloud. */
+  get inflight(): number {
+    return this.#inflight.size;
   }
 
   get forwarded(): number {
-    return this.#forwarded;
+    return this.#deps.out.total;
+  }
+
+  rates(): Rates {
+    return this.#deps.out.rates();
   }
 
   get dropped(): Readonly<Record<DeliveryDropReason, number>> {
@@ -111,8 +139,10 @@ export class Delivery {
   }
 
   /** The link is up: what is unacknowledged is sent, oldest first. */
-  attach(connection: PublishingConnection): void {
-    if (!connection.isSessionPresent) this.#phases.clear();
+  attach(connection: PublishingConnection, server: string): void {
+    // Another server knows nothing of what this one was told.
+    if (!connection.isSessionPresent || server !== this.#server) this.#phases.clear();
+    this.#server = server;
     this.#connection = connection;
     this.#inflight.clear();
     this.#qos2Inflight = 0;
@@ -129,6 +159,7 @@ export class Delivery {
     if (this.#inflight.size > 0 && !this.#isProven()) this.#window = Math.ceil(this.#window / 2);
     this.#watchdog?.cancel();
     this.#watchdog = null;
+    this.#pacer.stop();
     this.#onIdle?.();
   }
 
@@ -155,15 +186,19 @@ export class Delivery {
   /** A QoS 0 message: sent while there is a link with room for it, else dropped and counted. */
   sendAtOnce(message: OutboundMessage): void {
     const connection = this.#connection;
+    const tally = this.#deps.tallies.find(message.rule);
     if (connection === null) {
       this.#dropped.link_down += 1;
+      tally?.drop();
     } else if (connection.backlogBytes > 2 * BACKLOG_BYTES) {
       this.#dropped.link_slow += 1;
+      tally?.drop();
     } else {
       const packet = this.#packet(message, 0, connection.limits, 0);
       if (packet === null) return;
       connection.publish(packet, () => {});
-      this.#forwarded += 1;
+      this.#deps.out.mark();
+      tally?.pass();
     }
   }
 
@@ -207,7 +242,8 @@ export class Delivery {
 
   #room(connection: PublishingConnection): number {
     if (connection.backlogBytes > BACKLOG_BYTES) return 0;
-    return Math.min(this.#window, connection.limits.receiveMaximum) - this.#inflight.size;
+    const window = Math.min(this.#window, connection.limits.receiveMaximum) - this.#inflight.size;
+    return window <= 0 ? 0 : Math.min(window, this.#pacer.room());
   }
 
   #qos2Limit(): number {
@@ -221,10 +257,13 @@ export class Delivery {
   #send(connection: PublishingConnection, entry: OutboxEntry): void {
     const { seq, message } = entry;
     const packetId = packetIdOf(seq);
+    this.#pacer.passed();
+    if (seq <= this.#highestSeq) this.#retried += 1;
+    else this.#highestSeq = seq;
     const phase = this.#phases.get(seq);
     if (phase === "received") {
       this.#track(seq, message.qos);
-      connection.release(packetId, () => this.#settled(connection, seq));
+      connection.release(packetId, () => this.#settled(connection, entry));
       return;
     }
     const waitedMs = this.#deps.clock.monotonicMs() - entry.appendedAtMs;
@@ -235,15 +274,16 @@ export class Delivery {
     }
     if (packet.qos === 0) {
       connection.publish(packet, () => {});
-      this.#forwarded += 1;
+      this.#deps.out.mark();
+      this.#deps.tallies.find(message.rule)?.pass();
       this.#forget(seq);
       return;
     }
     this.#track(seq, packet.qos);
     this.#phases.set(seq, "published");
     connection.publish({ ...packet, dup: phase === "published" }, (result) => {
-      if ("refusal" in result) this.#refused(connection, seq, result.refusal);
-      else this.#settled(connection, seq);
+      if ("refusal" in result) this.#refused(connection, entry, result.refusal);
+      else this.#settled(connection, entry);
     });
   }
 
@@ -260,12 +300,14 @@ export class Delivery {
     const leftS = lifeS === undefined ? undefined : lifeS - Math.floor(waitedMs / 1000);
     if (leftS !== undefined && leftS <= 0) {
       this.#dropped.expired += 1;
+      this.#deps.tallies.find(message.rule)?.drop();
       return null;
     }
     const wire = this.#cfg.protocolVersion === 5 ? toWire(properties, leftS) : {};
     const qos = lowerQos(message.qos, limits.maximumQos);
     if (publishBytes({ topic, payload, qos }, wire) > limits.maximumPacketBytes) {
       this.#dropped.server_packet_size += 1;
+      this.#deps.tallies.find(message.rule)?.drop();
       return null;
     }
     return {
@@ -285,15 +327,17 @@ export class Delivery {
     if (qos === 2) this.#qos2Inflight += 1;
   }
 
-  #settled(connection: PublishingConnection, seq: number): void {
+  #settled(connection: PublishingConnection, entry: OutboxEntry): void {
     if (connection !== this.#connection) return;
-    this.#forwarded += 1;
-    this.#forget(seq);
+    this.#deps.out.mark();
+    this.#deps.tallies.find(entry.message.rule)?.pass();
+    this.#forget(entry.seq);
     this.pump();
   }
 
-  #refused(connection: PublishingConnection, seq: number, code: number): void {
+  #refused(connection: PublishingConnection, entry: OutboxEntry, code: number): void {
     if (connection !== this.#connection) return;
+    const { seq } = entry;
     const reason = `message refused by the cloud: ${reasonCodeInWords(code)}`;
     const attempts = (this.#attempts.get(seq) ?? 0) + 1;
     this.#phases.delete(seq);
@@ -303,6 +347,7 @@ export class Delivery {
       return;
     }
     this.#dropped.refused += 1;
+    this.#deps.tallies.find(entry.message.rule)?.fail();
     this.#deps.onRefused(reason);
     this.#forget(seq);
     this.pump();

@@ -3,6 +3,8 @@ import { type Bus, type Message, type QoS, topicFilter, type Unsubscribe } from 
 import type { Delivery } from "./delivery.ts";
 import { createMapping, type TopicMapping } from "./mapping.ts";
 import type { OutboundMessage, Outbox } from "./outbox.ts";
+import { ruleNames } from "./rule-names.ts";
+import type { RuleTally, Tallies } from "./tally.ts";
 
 /** Why a message was not taken up: its remote topic is not valid, or the outbox cannot keep it. */
 export type EgressDropReason = "invalid_topic" | "outbox_failed";
@@ -11,6 +13,7 @@ export interface EgressDeps {
   readonly bus: Bus;
   readonly outbox: Outbox;
   readonly delivery: Delivery;
+  readonly tallies: Tallies;
 }
 
 export interface EgressConfig {
@@ -19,6 +22,8 @@ export interface EgressConfig {
 }
 
 interface CompiledRule {
+  readonly name: string;
+  readonly tally: RuleTally;
   readonly map: TopicMapping;
   readonly qos: QoS | null;
   readonly retain: boolean | null;
@@ -46,12 +51,20 @@ export class Egress {
 
   start(): void {
     if (this.#subscriptions.length > 0) return;
-    this.#subscriptions = this.#cfg.rules.map((rule) => {
+    const names = ruleNames(this.#cfg.name, "forward", this.#cfg.rules);
+    this.#subscriptions = this.#cfg.rules.flatMap((rule, index) => {
+      if (!rule.enable) return [];
+      const name = names[index] ?? "";
       const mapped = { ...rule, pattern: rule.local_topic, target: rule.remote_topic };
-      const compiled = { map: createMapping(mapped), qos: rule.qos, retain: rule.retain };
-      return this.#deps.bus.subscribe(topicFilter(rule.local_topic), (message) =>
-        this.#forward(compiled, message),
-      );
+      const compiled: CompiledRule = {
+        name,
+        tally: this.#deps.tallies.of(name),
+        map: createMapping(mapped),
+        qos: rule.qos,
+        retain: rule.retain,
+      };
+      const handler = (message: Message) => this.#forward(compiled, message);
+      return [this.#deps.bus.subscribe(topicFilter(rule.local_topic), handler)];
     });
   }
 
@@ -64,9 +77,11 @@ export class Egress {
     const { origin, topic, payload, properties } = message;
     if (origin.kind === "bridge" && origin.bridge === this.#cfg.name) return;
     if (topic.startsWith("$")) return;
+    rule.tally.match();
     const remoteTopic = rule.map(topic);
     if (remoteTopic === null) {
       this.#dropped.invalid_topic += 1;
+      rule.tally.drop();
       return;
     }
     const outbound: OutboundMessage = {
@@ -75,6 +90,7 @@ export class Egress {
       qos: rule.qos ?? message.qos,
       retain: rule.retain ?? message.retain,
       ...(properties !== undefined && { properties }),
+      rule: rule.name,
     };
     if (outbound.qos === 0) {
       this.#deps.delivery.sendAtOnce(outbound);
@@ -86,6 +102,7 @@ export class Egress {
     // Nobody waits for a QoS 0 message that the rule raised.
     safe.catch(() => {
       this.#dropped.outbox_failed += 1;
+      rule.tally.fail();
     });
   }
 }

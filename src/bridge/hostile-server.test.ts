@@ -88,7 +88,11 @@ describe("hostile server", () => {
     ],
   ])("%s: the link says so and backs off", async (_, version, script, words) => {
     await using server = await ScriptedServer.start(script);
-    await using test = await TestBridge.start({ server: server.url, proto_ver: version }, 300);
+    await using test = await TestBridge.start({
+      server: server.url,
+      proto_ver: version,
+      connect_timeout_s: 0.3,
+    });
     const seen = new Set<string>();
     await eventually(() => {
       seen.add(test.status().lastError ?? "");
@@ -258,17 +262,15 @@ describe("hostile server", () => {
           connection.socket.end();
         },
       });
-      await using test = await TestBridge.start(
-        {
-          server: server.url,
-          proto_ver: version,
-          backoff_min_s: 0.001,
-          backoff_max_s: 0.005,
-          forwards: [forward("t")],
-          subscription: [subscription("#", "", { qos: 2, prefix: "x/" })],
-        },
-        200,
-      );
+      await using test = await TestBridge.start({
+        server: server.url,
+        proto_ver: version,
+        backoff_min_s: 0.001,
+        backoff_max_s: 0.005,
+        forwards: [forward("t")],
+        subscription: [subscription("#", "", { qos: 2, prefix: "x/" })],
+        connect_timeout_s: 0.2,
+      });
       for (let i = 0; i < 20; i++) await test.bus.send("t", "x", { qos: 1 });
       await eventually(() => expect(server.connections.length).toBeGreaterThan(125), 15_000);
       expect(["connecting", "connected", "waiting"]).toContain(test.status().state);

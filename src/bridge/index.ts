@@ -1,9 +1,13 @@
-export type { Bridge, BridgeDeps, BridgeStatus } from "./bridge.ts";
+export type { Bridge, BridgeDeps } from "./bridge.ts";
 export { createBridge } from "./bridge.ts";
+export type { BridgeEntry, Bridges, BridgesDeps } from "./bridges.ts";
+export { createBridges } from "./bridges.ts";
+export type { LinkCertificate } from "./certificates.ts";
 export { bridgeFaults } from "./faults.ts";
 export type { LinkState } from "./link.ts";
 export type { BridgeLoop } from "./loop.ts";
 export { findLoop } from "./loop.ts";
+export type { Rates } from "./meter.ts";
 export type {
   OutboundMessage,
   Outbox,
@@ -13,4 +17,7 @@ export type {
   OutboxStatus,
 } from "./outbox.ts";
 export { createMemoryOutbox } from "./outbox.ts";
+export { allRuleNames } from "./rule-names.ts";
+export type { BridgeStatus, RuleStatus } from "./status.ts";
+export { statusObject } from "./sys-topic.ts";
 export { bridgeFileFaults } from "./tls.ts";

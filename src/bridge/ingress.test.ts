@@ -4,6 +4,8 @@ import { ManualClock } from "../time/index.ts";
 import { subscription } from "./bridge.testing.ts";
 import { MemoryBus } from "./bus.testing.ts";
 import { Ingress, type SubscribingConnection } from "./ingress.ts";
+import { Meter } from "./meter.ts";
+import { Tallies } from "./tally.ts";
 
 /** Refuses the filters it is told to, and writes down what it is asked. */
 class TestConnection implements SubscribingConnection {
@@ -39,7 +41,13 @@ function bench(rules: BridgeConfig["subscription"], protocolVersion: 4 | 5 = 4) 
   const clock = new ManualClock();
   const refusals: string[] = [];
   const ingress = new Ingress(
-    { clock, bus, onRefused: (reason) => refusals.push(reason) },
+    {
+      clock,
+      bus,
+      tallies: new Tallies(clock),
+      in: new Meter(clock),
+      onRefused: (reason) => refusals.push(reason),
+    },
     { name: "cloud", protocolVersion, rules },
   );
   const deliver = (topic: string, text: string, subscriptionIds: readonly number[] = []) =>

@@ -4,8 +4,11 @@ import type { Clock } from "../time/index.ts";
 import type { InboundMessage } from "./connection.ts";
 import { CopyFilter } from "./copy-filter.ts";
 import { createMapping, plainFilter, type TopicMapping } from "./mapping.ts";
+import type { Meter, Rates } from "./meter.ts";
 import { lowerQos } from "./qos-order.ts";
+import { ruleNames } from "./rule-names.ts";
 import { type PlannedFilter, planSubscriptions } from "./subscription-plan.ts";
+import type { RuleTally, Tallies } from "./tally.ts";
 import { reasonCodeInWords } from "./words.ts";
 
 /** Why a message from the cloud was not published here. */
@@ -31,6 +34,9 @@ export interface SubscribingConnection {
 export interface IngressDeps {
   readonly clock: Clock;
   readonly bus: Bus;
+  readonly tallies: Tallies;
+  /** Counts what was published here. */
+  readonly in: Meter;
   /** A subscription the cloud refused, in words. */
   onRefused(reason: string): void;
 }
@@ -42,6 +48,7 @@ export interface IngressConfig {
 }
 
 interface CompiledRule {
+  readonly tally: RuleTally;
   readonly filter: string;
   readonly remoteTopic: string;
   readonly map: TopicMapping;
@@ -60,6 +67,8 @@ export class Ingress {
   readonly #cfg: IngressConfig;
   readonly #origin: Origin;
   readonly #rules: readonly CompiledRule[];
+  /** Rules in use, as configured. */
+  readonly #asked: BridgeConfig["subscription"];
   readonly #copies: CopyFilter;
   readonly #dropped: Record<IngressDropReason, number> = {
     duplicate: 0,
@@ -68,7 +77,6 @@ export class Ingress {
     system_topic: 0,
     too_large: 0,
   };
-  #received = 0;
   /** What the cloud has granted, with the identifier given to it. */
   #granted: readonly { readonly filter: string; readonly id: number }[] = [];
 
@@ -77,7 +85,13 @@ export class Ingress {
     this.#cfg = cfg;
     this.#origin = { kind: "bridge", bridge: cfg.name };
     this.#copies = new CopyFilter(deps.clock);
-    this.#rules = cfg.rules.map((rule) => ({
+    const names = ruleNames(cfg.name, "subscription", cfg.rules);
+    const used = cfg.rules.flatMap((rule, index) =>
+      rule.enable ? [{ ...rule, name: names[index] ?? "" }] : [],
+    );
+    this.#asked = used;
+    this.#rules = used.map((rule) => ({
+      tally: deps.tallies.of(rule.name),
       filter: plainFilter(rule.remote_topic),
       remoteTopic: rule.remote_topic,
       map: createMapping({ ...rule, pattern: rule.remote_topic, target: rule.local_topic }),
@@ -87,7 +101,11 @@ export class Ingress {
   }
 
   get received(): number {
-    return this.#received;
+    return this.#deps.in.total;
+  }
+
+  rates(): Rates {
+    return this.#deps.in.rates();
   }
 
   get dropped(): Readonly<Record<IngressDropReason, number>> {
@@ -106,7 +124,7 @@ export class Ingress {
     const refused = new Set<string>();
     const granted = new Map<string, PlannedFilter>();
     for (;;) {
-      const plan = planSubscriptions(this.#cfg.rules, refused);
+      const plan = planSubscriptions(this.#asked, refused);
       const missing = plan.filters.filter((it) => !granted.has(it.filter));
       if (missing.length === 0) {
         if (connection.isSessionPresent && plan.covered.length > 0) {
@@ -141,12 +159,15 @@ export class Ingress {
       this.drop("duplicate");
       return;
     }
+    rule.tally.match();
     const name = rule.map(message.topic);
     if (name === null || name.startsWith("$")) {
+      rule.tally.drop();
       this.drop(name === null ? "invalid_topic" : "system_topic");
       return;
     }
-    this.#received += 1;
+    this.#deps.in.mark();
+    rule.tally.pass();
     await this.#deps.bus.publish({
       topic: name,
       payload: message.payload,

@@ -1,17 +1,20 @@
-import { type BridgeConfig, parseServerUrl, type ServerUrl } from "../config/index.ts";
+import type { BridgeConfig, ServerUrl } from "../config/index.ts";
 import { type Backoff, type Clock, createBackoff, type Timer } from "../time/index.ts";
+import { Candidates } from "./candidates.ts";
 import { Connection, type ConnectionEnd, type InboundMessage } from "./connection.ts";
 import type { DiscardedPublish } from "./guard.ts";
 import type { RepeatLog } from "./repeats.ts";
 import type { HostResolver } from "./resolve.ts";
-import { prepareStream } from "./transport.ts";
+import type { CertificateListener } from "./tls.ts";
+import { type PreparedStream, prepareStream } from "./transport.ts";
 import { addressOf, socketErrorInWords } from "./words.ts";
 
 /** Disabled; dialling; up; or waiting for the next attempt. */
 export type LinkState = "disabled" | "connecting" | "connected" | "waiting";
 
 export interface LinkEvents {
-  onUp(connection: Connection): void;
+  /** `server` tells one broker of the list from another. */
+  onUp(connection: Connection, server: string): void;
   onDown(): void;
   /** A dial failed and the link was not up before it. */
   onUnreachable(): void;
@@ -19,6 +22,8 @@ export interface LinkEvents {
   onDiscard(reason: DiscardedPublish["reason"]): void;
   onReceived(packetId: number): void;
   onDrain(): void;
+  /** The state, or the last error, is another one. */
+  onChange(): void;
 }
 
 export interface LinkDeps {
@@ -26,14 +31,18 @@ export interface LinkDeps {
   readonly clock: Clock;
   readonly resolver: HostResolver;
   readonly events: LinkEvents;
-  /** From the name look-up to the CONNACK, milliseconds. */
-  readonly connectTimeoutMs: number;
+  readonly onCertificate: CertificateListener;
 }
 
 /** A connection that broke sooner does not start the back-off anew. */
 const STABLE_MS = 10_000;
 
 const FAREWELL_MS = 1000;
+
+/** Before the next server of the list: the first failures of many gateways are spread a little. */
+const OTHER_SERVER_MS = 50;
+
+const REACH_MS = 10_000;
 
 const UNACCEPTABLE_PROTOCOL_VERSION = 1; // MQTT 3.1.1 §3.2.2.3
 
@@ -43,7 +52,7 @@ export class Link {
   readonly #name: string;
   readonly #clientId: string;
   readonly #cfg: BridgeConfig;
-  readonly #server: ServerUrl | null;
+  readonly #candidates: Candidates;
   readonly #backoff: Backoff;
   readonly #unreleased = new Map<number, Promise<void>>();
   #state: LinkState = "disabled";
@@ -53,8 +62,13 @@ export class Link {
   /** Dial, connect timeout, or next attempt: one of them at a time. */
   #timer: Timer | null = null;
   #stable: Timer | null = null;
+  #isStable = false;
   #dialled: object = {};
   #attempt = 0;
+  #reconnects = 0;
+  #fingerprint = "";
+  #failback: Timer | null = null;
+  #onSettled: (() => void)[] = [];
   /** Whether the next dial sets it; a server that has refused it is not asked again. */
   #hasBridgeBit: boolean;
   #isBridgeBitRefused = false;
@@ -64,13 +78,13 @@ export class Link {
     this.#name = name;
     this.#clientId = clientId;
     this.#cfg = cfg;
-    this.#server = cfg.server === null ? null : parseServerUrl(cfg.server);
+    this.#candidates = new Candidates(cfg);
     this.#backoff = createBackoff({
       minMs: cfg.backoff_min_s * 1000,
       maxMs: cfg.backoff_max_s * 1000,
     });
     this.#sinceMs = deps.clock.nowMs();
-    this.#hasBridgeBit = cfg.proto_ver !== 5;
+    this.#hasBridgeBit = this.#wantsBridgeBit;
   }
 
   get state(): LinkState {
@@ -86,19 +100,49 @@ export class Link {
     return this.#sinceMs;
   }
 
+  /** The server of the connection, or of the dial: `host:port`; null without one. */
+  get server(): string | null {
+    const server = this.#candidates.current;
+    return server === null ? null : addressOf(server);
+  }
+
+  /** Dials after the first one. */
+  get retries(): number {
+    return this.#reconnects;
+  }
+
   /** Shows trouble that leaves the connection up. */
   report(reason: string): void {
     this.#lastError = reason;
+    this.#deps.events.onChange();
+  }
+
+  /** Resolves when it is known what became of the dial under way; at once when there is none. */
+  settled(): Promise<void> {
+    if (this.#state !== "connecting") return Promise.resolve();
+    return new Promise((resolve) => this.#onSettled.push(resolve));
+  }
+
+  /** Dials anew when the certificate files are others than those of the connection. */
+  async renewCertificates(): Promise<void> {
+    if (this.#state !== "connected") return;
+    const dialled = this.#dialled;
+    const server = this.#candidates.current;
+    if (server === null) return;
+    const { fingerprint } = await this.#prepare(server);
+    if (dialled !== this.#dialled || fingerprint === this.#fingerprint) return;
+    this.#leave("bridge connects anew with renewed certificates");
   }
 
   start(): void {
     if (this.#state !== "disabled") return;
-    if (this.#server === null) {
+    const server = this.#candidates.current;
+    if (server === null) {
       this.#lastError = "no server is configured";
       return;
     }
     this.#backoff.reset();
-    this.#dial(this.#server);
+    this.#dial(server);
   }
 
   /** Ends the connection or the attempts, within `FAREWELL_MS`; safe to call twice. */
@@ -129,22 +173,16 @@ export class Link {
     this.#dialled = dialled;
     this.#attempt += 1;
     this.#enter("connecting");
-    const { connectTimeoutMs } = this.#deps;
-    this.#timer = this.#deps.clock.after(connectTimeoutMs, () => {
-      const reason = `no answer from ${addressOf(server)} within ${connectTimeoutMs / 1000} s`;
+    const timeoutS = this.#cfg.connect_timeout_s;
+    this.#timer = this.#deps.clock.after(timeoutS * 1000, () => {
+      const reason = `no answer from ${addressOf(server)} within ${timeoutS} s`;
       const isSilent = this.#connection?.hasHeard === false;
       this.#connection?.destroy();
       this.#onEnd(server, dialled, { reason, refusal: null, isSilent });
     });
-    const route = {
-      server,
-      tls: this.#cfg.tls,
-      protocolVersion: this.#cfg.proto_ver,
-      maxMessageBytes: this.#cfg.max_packet_size_bytes,
-    };
-    prepareStream(this.#deps.resolver, route)
-      .then((openStream) => {
-        if (dialled === this.#dialled) this.#connect(server, dialled, openStream);
+    this.#prepare(server)
+      .then((prepared) => {
+        if (dialled === this.#dialled) this.#connect(server, dialled, prepared);
       })
       .catch((err: unknown) => {
         const reason = socketErrorInWords(err, server);
@@ -152,14 +190,21 @@ export class Link {
       });
   }
 
-  #connect(
-    server: ServerUrl,
-    dialled: object,
-    openStream: Awaited<ReturnType<typeof prepareStream>>,
-  ): void {
+  #prepare(server: ServerUrl): Promise<PreparedStream> {
+    return prepareStream(this.#deps.resolver, {
+      server,
+      tls: this.#cfg.tls,
+      protocolVersion: this.#cfg.proto_ver,
+      maxMessageBytes: this.#cfg.max_packet_size_bytes,
+      onCertificate: this.#deps.onCertificate,
+    });
+  }
+
+  #connect(server: ServerUrl, dialled: object, prepared: PreparedStream): void {
     const { events } = this.#deps;
+    this.#fingerprint = prepared.fingerprint;
     const connection = new Connection(
-      openStream,
+      prepared.open,
       {
         server,
         protocolVersion: this.#cfg.proto_ver,
@@ -191,12 +236,22 @@ export class Link {
     this.#lastError = null;
     this.#enter("connected");
     const stableMs = Math.min(STABLE_MS, this.#cfg.backoff_max_s * 1000);
-    this.#stable = this.#deps.clock.after(stableMs, () => this.#backoff.reset());
+    this.#isStable = false;
+    this.#stable = this.#deps.clock.after(stableMs, () => {
+      this.#isStable = true;
+      this.#backoff.reset();
+      this.#candidates.succeeded();
+    });
     const fields = { bridge: this.#name, server: addressOf(server), attempt: this.#attempt };
     this.#deps.log.say("info", "", fields, "bridge connected");
     this.#attempt = 0;
-    this.#hasBridgeBit = this.#cfg.proto_ver !== 5 && !this.#isBridgeBitRefused;
-    this.#deps.events.onUp(connection);
+    this.#hasBridgeBit = this.#wantsBridgeBit && !this.#isBridgeBitRefused;
+    this.#watchFirst();
+    this.#deps.events.onUp(connection, addressOf(server));
+  }
+
+  get #wantsBridgeBit(): boolean {
+    return this.#cfg.proto_ver !== 5 && this.#cfg.bridge_bit;
   }
 
   #onEnd(server: ServerUrl, dialled: object, end: ConnectionEnd): void {
@@ -216,9 +271,13 @@ export class Link {
       this.#dial(server);
       return;
     }
-    const delayMs = Math.round(this.#backoff.nextMs());
+    // What was up for a while is dialled again first where it was, if only for the session there.
+    const hasOther = !(wasUp && this.#isStable) && this.#candidates.failed();
+    const delayMs = hasOther ? OTHER_SERVER_MS : Math.round(this.#backoff.nextMs());
+    const next = this.#candidates.current ?? server;
+    this.#reconnects += 1;
     this.#enter("waiting");
-    this.#timer = this.#deps.clock.after(delayMs, () => this.#dial(server));
+    this.#timer = this.#deps.clock.after(delayMs, () => this.#dial(next));
     const fields = { bridge: this.#name, reason: end.reason, attempt: this.#attempt, delayMs };
     this.#deps.log.say(
       "warn",
@@ -236,7 +295,7 @@ export class Link {
    * once; when that is met with silence too, the reason is another and the next one has it again.
    */
   #withoutBridgeBit(end: ConnectionEnd): boolean {
-    if (this.#cfg.proto_ver === 5) return false;
+    if (!this.#wantsBridgeBit) return false;
     const isRefused = end.refusal === UNACCEPTABLE_PROTOCOL_VERSION;
     if (!isRefused && !end.isSilent) return false;
     this.#isBridgeBitRefused = isRefused && this.#hasBridgeBit;
@@ -244,9 +303,54 @@ export class Link {
     return !this.#hasBridgeBit;
   }
 
+  /** On a server of second choice: looks from time to time whether the first is back. */
+  #watchFirst(): void {
+    const { failback_s: failbackS } = this.#cfg;
+    if (this.#candidates.isFirst || failbackS === 0) return;
+    this.#failback = this.#deps.clock.every(failbackS * 1000, () => this.#tryFirst());
+  }
+
+  #tryFirst(): void {
+    const { first } = this.#candidates;
+    const dialled = this.#dialled;
+    if (first === null) return;
+    this.#prepare(first)
+      .then((prepared) => isReachable(prepared, this.#deps.clock))
+      .then((isBack) => {
+        if (!isBack || dialled !== this.#dialled) return;
+        this.#candidates.returnToFirst();
+        this.#leave("bridge returns to its first server");
+      })
+      .catch(() => undefined); // Not back yet: the timer asks again.
+  }
+
+  /** Leaves the connection in order and dials again at once. */
+  #leave(message: string): void {
+    const connection = this.#connection;
+    const server = this.#candidates.current;
+    if (connection === null || server === null) return;
+    this.#dialled = {};
+    this.#connection = null;
+    this.#cancelTimers();
+    this.#reconnects += 1;
+    this.#enter("connecting");
+    const fields = { bridge: this.#name, server: addressOf(server) };
+    this.#deps.log.say("info", "", fields, message);
+    this.#deps.events.onDown();
+    const left = this.#dialled;
+    void this.#sayFarewell(connection).then(() => {
+      connection.destroy();
+      if (left === this.#dialled) this.#dial(server);
+    });
+  }
+
   #enter(state: LinkState): void {
     this.#state = state;
     this.#sinceMs = this.#deps.clock.nowMs();
+    if (state !== "connecting") {
+      for (const settled of this.#onSettled.splice(0)) settled();
+    }
+    this.#deps.events.onChange();
   }
 
   #cancelTimers(): void {
@@ -254,5 +358,23 @@ export class Link {
     this.#timer = null;
     this.#stable?.cancel();
     this.#stable = null;
+    this.#failback?.cancel();
+    this.#failback = null;
+  }
+}
+
+/** Whether the server takes a connection, and TLS says nothing against it. */
+async function isReachable(prepared: PreparedStream, clock: Clock): Promise<boolean> {
+  const stream = prepared.reach();
+  const timer = clock.after(REACH_MS, () => stream.destroy());
+  try {
+    return await new Promise<boolean>((resolve) => {
+      stream.once(prepared.isSecure ? "secureConnect" : "connect", () => resolve(true));
+      stream.once("error", () => resolve(false));
+      stream.once("close", () => resolve(false));
+    });
+  } finally {
+    timer.cancel();
+    stream.destroy();
   }
 }

@@ -10,6 +10,9 @@ interface Side {
 
 function rules(up: Side, down: Side): Parameters<typeof findLoop>[0] {
   const rule = ({ local, remote, prefix = "", suffix = "" }: Side) => ({
+    name: null,
+    enable: true,
+    description: "",
     local_topic: local,
     remote_topic: remote,
     prefix,

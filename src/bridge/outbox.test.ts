@@ -39,6 +39,7 @@ describe("outbox in memory", () => {
     expect(box.status()).toEqual({
       messages: 3,
       bytes: 6,
+      oldestAgeMs: 0,
       dropped: { queue_full: 2, too_large: 0 },
     });
   });

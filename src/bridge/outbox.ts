@@ -8,6 +8,8 @@ export interface OutboundMessage {
   readonly qos: QoS;
   readonly retain: boolean;
   readonly properties?: MessageProperties;
+  /** Name of the forward rule it came by, for the counters; what waited over a restart may lack it. */
+  readonly rule?: string;
 }
 
 /** A kept message and its place in the order. */
@@ -27,6 +29,8 @@ export interface OutboxStatus {
   readonly messages: number;
   /** Bytes of topic and payload. */
   readonly bytes: number;
+  /** How long the oldest has waited; null when none waits. */
+  readonly oldestAgeMs: number | null;
   readonly dropped: Readonly<Record<OutboxDropReason, number>>;
 }
 
@@ -52,17 +56,22 @@ export interface OutboxBounds {
   readonly maxBytes: number;
 }
 
+/** An outbox whose bounds may change. */
+export interface MemoryOutbox extends Outbox {
+  setBounds(bounds: OutboxBounds): void;
+}
+
 /**
  * An outbox in memory: bounded in count and bytes, the oldest message gives way and is counted. It
  * is lost with the process. Every operation costs the same however long the queue is.
  */
-export function createMemoryOutbox(deps: { clock: Clock }, bounds: OutboxBounds): Outbox {
-  return new MemoryOutbox(deps.clock, bounds);
+export function createMemoryOutbox(deps: { clock: Clock }, bounds: OutboxBounds): MemoryOutbox {
+  return new BoundedMemoryOutbox(deps.clock, bounds);
 }
 
-class MemoryOutbox implements Outbox {
+class BoundedMemoryOutbox implements MemoryOutbox {
   readonly #clock: Clock;
-  readonly #bounds: OutboxBounds;
+  #bounds: OutboxBounds;
   readonly #entries = new Map<number, OutboxEntry>();
   readonly #dropped = { queue_full: 0, too_large: 0 };
   /**
@@ -82,6 +91,11 @@ class MemoryOutbox implements Outbox {
     this.#bounds = bounds;
   }
 
+  setBounds(bounds: OutboxBounds): void {
+    this.#bounds = bounds;
+    this.#keepWithin();
+  }
+
   append(message: OutboundMessage): Promise<void> {
     const bytes = sizeOf(message);
     if (bytes > this.#bounds.maxBytes) {
@@ -92,16 +106,12 @@ class MemoryOutbox implements Outbox {
     const appendedAtMs = this.#clock.monotonicMs();
     this.#entries.set(seq, { seq, message: compact(message), appendedAtMs });
     this.#bytes += bytes;
-    while (this.#entries.size > this.#bounds.maxMessages || this.#bytes > this.#bounds.maxBytes) {
-      this.#dropOldestWaiting();
-    }
+    this.#keepWithin();
     return Promise.resolve();
   }
 
   take(afterSeq: number, limit: number): Promise<readonly OutboxEntry[]> {
-    while (this.#oldestSeq < this.#nextSeq && !this.#entries.has(this.#oldestSeq)) {
-      this.#oldestSeq += 1;
-    }
+    this.#skipGone();
     const taken: OutboxEntry[] = [];
     let seq = Math.max(afterSeq + 1, this.#oldestSeq);
     while (seq < this.#nextSeq && taken.length < limit) {
@@ -126,7 +136,28 @@ class MemoryOutbox implements Outbox {
   }
 
   status(): OutboxStatus {
-    return { messages: this.#entries.size, bytes: this.#bytes, dropped: { ...this.#dropped } };
+    this.#skipGone();
+    const oldest = this.#entries.get(this.#oldestSeq);
+    return {
+      messages: this.#entries.size,
+      bytes: this.#bytes,
+      oldestAgeMs: oldest === undefined ? null : this.#clock.monotonicMs() - oldest.appendedAtMs,
+      dropped: { ...this.#dropped },
+    };
+  }
+
+  #skipGone(): void {
+    while (this.#oldestSeq < this.#nextSeq && !this.#entries.has(this.#oldestSeq)) {
+      this.#oldestSeq += 1;
+    }
+  }
+
+  #keepWithin(): void {
+    const { maxMessages, maxBytes } = this.#bounds;
+    while (this.#waitingSeq < this.#nextSeq) {
+      if (this.#entries.size <= maxMessages && this.#bytes <= maxBytes) return;
+      this.#dropOldestWaiting();
+    }
   }
 
   #dropOldestWaiting(): void {

@@ -21,7 +21,7 @@ export interface HostResolverOptions {
  * Resolves names without `getaddrinfo`, which would hold one of the process's few worker threads
  * for as long as a DNS server keeps silent: the store writes through the same threads, and the LAN
  * must not notice. The hosts file comes first, then DNS; only names DNS cannot know (without a dot,
- * or `.local`) go to the system, one at a time. When DNS fails the last good answer is used.
+ * or `.local`) go to the system, one at a time over all bridges that share the resolver. When DNS fails the last good answer is used.
  */
 export function createHostResolver({
   servers = [],
@@ -30,12 +30,16 @@ export function createHostResolver({
 }: HostResolverOptions = {}): HostResolver {
   const lastGood = new Map<string, readonly LookupAddress[]>();
   const atSystem = new Map<string, Promise<readonly LookupAddress[]>>();
+  let lastAsked: Promise<unknown> = Promise.resolve();
 
   function askSystem(host: string): Promise<readonly LookupAddress[]> {
     const running = atSystem.get(host);
     if (running !== undefined) return running;
-    const asked = lookup(host, { all: true }).finally(() => atSystem.delete(host));
+    const asked = lastAsked
+      .then(() => lookup(host, { all: true }))
+      .finally(() => atSystem.delete(host));
     atSystem.set(host, asked);
+    lastAsked = asked.catch(() => undefined);
     return asked;
   }
 

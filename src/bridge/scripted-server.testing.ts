@@ -32,11 +32,11 @@ export class ScriptedServer implements AsyncDisposable {
     this.#server = server;
   }
 
-  static async start(script: Script): Promise<ScriptedServer> {
+  static async start(script: Script, tcpPort = 0): Promise<ScriptedServer> {
     const server = createServer();
     const scripted = new ScriptedServer(server);
     server.on("connection", (socket) => scripted.#accept(socket, script));
-    server.listen(0, "127.0.0.1");
+    server.listen(tcpPort, "127.0.0.1");
     await once(server, "listening");
     return scripted;
   }

@@ -1,32 +1,60 @@
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
-import { type ConnectionOptions, checkServerIdentity, createSecureContext } from "node:tls";
+import {
+  type ConnectionOptions,
+  checkServerIdentity,
+  createSecureContext,
+  type PeerCertificate,
+} from "node:tls";
 import type { BridgeConfig, Fault } from "../config/index.ts";
 import { reasonOf } from "../errors/index.ts";
+import { expiryOf, type LinkCertificate } from "./certificates.ts";
 
 type TlsConfig = BridgeConfig["tls"];
+
+/** Hears of the certificates of a dial. */
+export type CertificateListener = (role: LinkCertificate["role"], expiresMs: number) => void;
+
+/** TLS options for one dial to `host`, and what tells this state of the files from another. */
+export interface LoadedTls {
+  readonly options: ConnectionOptions;
+  readonly fingerprint: string;
+}
 
 /**
  * TLS options for one dial. The files are read each time, so that renewed certificates are used
  * without a restart.
  */
-export async function loadTls(cfg: TlsConfig): Promise<ConnectionOptions> {
+export async function loadTls(
+  cfg: TlsConfig,
+  onCertificate: CertificateListener = () => {},
+): Promise<LoadedTls> {
   const [ca, cert, key] = await Promise.all([
     read("ca_file", cfg.ca_file),
     read("cert_file", cfg.cert_file),
     read("key_file", cfg.key_file),
   ]);
   const name = cfg.server_name;
-  return {
+  if (cert !== null) onCertificate("client", expiryOf(cert, "chain"));
+  if (ca !== null) onCertificate("ca", expiryOf(ca, "authorities"));
+  const hash = createHash("sha256");
+  for (const pem of [ca, cert, key]) hash.update(pem ?? "").update("\n");
+  const options = {
     rejectUnauthorized: cfg.verify,
     ...(ca !== null && { ca }),
     ...(cert !== null && { cert }),
     ...(key !== null && { key }),
     ...(cfg.key_password !== null && { passphrase: cfg.key_password }),
+    ...(cfg.alpn.length > 0 && { ALPNProtocols: [...cfg.alpn] }),
     // An address cannot be asked for by SNI (RFC 6066 §3), but a certificate may name one.
     ...(name !== null && isIP(name) === 0 && { servername: name }),
-    ...(name !== null && { checkServerIdentity: (_, peer) => checkServerIdentity(name, peer) }),
+    checkServerIdentity: (host: string, peer: PeerCertificate) => {
+      onCertificate("server", Date.parse(peer.valid_to));
+      return checkServerIdentity(name ?? host, peer);
+    },
   };
+  return { options, fingerprint: hash.digest("hex") };
 }
 
 /**
@@ -50,7 +78,7 @@ export async function bridgeFileFaults(cfg: BridgeConfig, key: string): Promise<
   }
   if (faults.length > 0) return faults;
   try {
-    createSecureContext(await loadTls(cfg.tls));
+    createSecureContext((await loadTls(cfg.tls)).options);
   } catch (err) {
     const name = cfg.tls.key_file === null ? "ca_file" : "key_file";
     faults.push({

@@ -6,7 +6,7 @@ import type { IClientOptions, MqttClient } from "mqtt";
 import { streamBuilder as openWebSocket } from "mqtt/lib/connect/ws";
 import type { BridgeConfig, ServerUrl } from "../config/index.ts";
 import type { HostResolver } from "./resolve.ts";
-import { loadTls } from "./tls.ts";
+import { type CertificateListener, loadTls } from "./tls.ts";
 
 export interface Route {
   readonly server: ServerUrl;
@@ -14,6 +14,17 @@ export interface Route {
   readonly protocolVersion: 3 | 4 | 5;
   /** Largest WebSocket message taken, bytes. */
   readonly maxMessageBytes: number;
+  readonly onCertificate: CertificateListener;
+}
+
+/** A way to the server, ready to be opened. */
+export interface PreparedStream {
+  readonly open: OpenStream;
+  /** Opens TCP, and TLS where it is used, and closes it again: whether the server can be reached. */
+  reach(): Duplex;
+  readonly isSecure: boolean;
+  /** Of the certificate files; empty without TLS. */
+  readonly fingerprint: string;
 }
 
 /** Builds the stream a client of MQTT.js runs on. */
@@ -26,13 +37,14 @@ const TCP_KEEP_ALIVE_MS = 60_000;
  * Finds the server's addresses and reads the certificates; the result opens the connection.
  * @throws an Error for a name without address, or unusable files.
  */
-export async function prepareStream(resolver: HostResolver, route: Route): Promise<OpenStream> {
+export async function prepareStream(resolver: HostResolver, route: Route): Promise<PreparedStream> {
   const { server } = route;
   const isSecure = server.transport === "tls" || server.transport === "wss";
-  const [addresses, tls] = await Promise.all([
+  const [addresses, loaded] = await Promise.all([
     resolver.resolve(server.host),
-    isSecure ? loadTls(route.tls) : {},
+    isSecure ? loadTls(route.tls, route.onCertificate) : { options: {}, fingerprint: "" },
   ]);
+  const { options: tls, fingerprint } = loaded;
   const target = {
     host: server.host,
     port: server.tcpPort,
@@ -41,33 +53,33 @@ export async function prepareStream(resolver: HostResolver, route: Route): Promi
     keepAlive: true,
     keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
   };
-  switch (server.transport) {
-    case "tcp":
-      return () => connectTcp(target);
-    case "tls":
-      return () => connectTls({ ...sni(server.host), ...target, ...tls });
-    case "ws":
-    case "wss":
-      return (client) => {
-        // perMessageDeflate off: a few bytes could be unpacked into all memory there is.
-        const wsOptions = {
-          ...tls,
-          lookup: target.lookup,
-          perMessageDeflate: false,
-          maxPayload: route.maxMessageBytes,
-        };
-        const options: IClientOptions = {
-          protocol: server.transport === "ws" ? "ws" : "wss",
-          hostname: server.host.includes(":") ? `[${server.host}]` : server.host,
-          port: server.tcpPort,
-          path: server.path,
-          protocolId: route.protocolVersion === 3 ? "MQIsdp" : "MQTT",
-          protocolVersion: route.protocolVersion,
-          wsOptions,
-        };
-        return asDuplex(openWebSocket(client, options));
-      };
+  const plain = () => connectTcp(target);
+  const secure = () => connectTls({ ...sni(server.host), ...target, ...tls });
+  const reach = isSecure ? secure : plain;
+  if (server.transport === "tcp" || server.transport === "tls") {
+    return { open: reach, reach, isSecure, fingerprint };
   }
+  const scheme = server.transport;
+  const open: OpenStream = (client) => {
+    // perMessageDeflate off: a few bytes could be unpacked into all memory there is.
+    const wsOptions = {
+      ...tls,
+      lookup: target.lookup,
+      perMessageDeflate: false,
+      maxPayload: route.maxMessageBytes,
+    };
+    const options: IClientOptions = {
+      protocol: scheme,
+      hostname: server.host.includes(":") ? `[${server.host}]` : server.host,
+      port: server.tcpPort,
+      path: server.path,
+      protocolId: route.protocolVersion === 3 ? "MQIsdp" : "MQTT",
+      protocolVersion: route.protocolVersion,
+      wsOptions,
+    };
+    return asDuplex(openWebSocket(client, options));
+  };
+  return { open, reach, isSecure, fingerprint };
 }
 
 /** Answers Node's look-up with the addresses already found. */

@@ -35,6 +35,9 @@ export interface ConfigStatus {
 /** Cross-checks that need more than the configuration (ports, files); throws what is wrong. */
 export type ConfigCheck = (next: Config, previous: Config) => Promise<void>;
 
+/** Hears of a change; must not throw. */
+export type ConfigListener = (running: Config, changed: readonly string[]) => void;
+
 /** The configuration of the process, and the only writer of `<data>/config`. */
 export interface ConfigStore {
   /** What runs now, deep-frozen; replaced by a new object when keys that apply at once change. */
@@ -62,6 +65,11 @@ export interface ConfigStore {
    * @throws GatewayError CONFIG_CHECK_FAILED for what is not PEM or over 256 KiB, CONFIG_WRITE_FAILED.
    */
   putPem(kind: PemKind, pem: string): Promise<string>;
+  /**
+   * Calls `listener` after each change with what runs then and the keys that differ in it, before
+   * the change resolves. Returns what ends that.
+   */
+  onChange(listener: ConfigListener): () => void;
   /** The changed configuration has proved itself: the process was ready and stayed so. */
   confirm(): Promise<void>;
   status(): ConfigStatus;
@@ -85,6 +93,7 @@ class DirectoryConfigStore implements ConfigStore {
   readonly #files: DurableFiles;
   readonly #paths: ConfigPaths;
   readonly #freshPem = new Set<string>();
+  readonly #listeners = new Set<ConfigListener>();
   #running: Config;
   #stored: Config;
   #layers: Layers;
@@ -134,6 +143,11 @@ class DirectoryConfigStore implements ConfigStore {
 
   adopt(patch: ConfigPatch): Promise<readonly string[]> {
     return this.#inTurn(() => this.#change(patch, async () => {}, true));
+  }
+
+  onChange(listener: ConfigListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   putPem(kind: PemKind, pem: string): Promise<string> {
@@ -197,6 +211,7 @@ class DirectoryConfigStore implements ConfigStore {
     this.#store(plan.bytes, plan.layers, plan.next);
     this.#incidents = { rolledBack: null, setAside: null };
     await this.#tidy(plan);
+    for (const listener of this.#listeners) listener(this.#running, plan.changed);
     return plan.changed;
   }
 

@@ -19,7 +19,7 @@ export { checkFile, DEFAULT_CONFIG_FILE, loadConfig } from "./load.ts";
 export type { ConfigPatch } from "./patch.ts";
 export type { PemKind } from "./pem-files.ts";
 export type { BridgeConfig, Config } from "./schema.ts";
-export { SCHEMA } from "./schema.ts";
+export { bridgeValueFaults, completeBridge, SCHEMA } from "./schema.ts";
 export type { SecretHashing } from "./secrets.ts";
 export { masked } from "./secrets.ts";
 export type { ServerUrl } from "./server-url.ts";

@@ -1,10 +1,18 @@
 import { LOG_LEVELS } from "../log/index.ts";
 import { topic, topicFilter } from "../mqtt/index.ts";
 import { isAclTopic, isAddressBlock, isHost } from "./checks.ts";
-import { defaultsOf, listOf, type MemberFault, mapOf, objectOf } from "./collections.ts";
+import {
+  completeTree,
+  defaultsOf,
+  listOf,
+  type MemberFault,
+  mapOf,
+  objectOf,
+} from "./collections.ts";
 import {
   bool,
   checkedText,
+  type Fault,
   type Format,
   int,
   type KeyRow,
@@ -12,6 +20,7 @@ import {
   oneOf,
   type SchemaTree,
   text,
+  type Values,
   type ValuesOf,
 } from "./format.ts";
 import { parseServerUrl } from "./server-url.ts";
@@ -69,6 +78,12 @@ const serverUrl = checkedText(
   (value) => parseServerUrl(value) !== null,
 );
 
+const ruleName = checkedText(
+  "rule name",
+  "a letter or digit, then letters, digits, _ and -",
+  (value) => /^[0-9A-Za-z][0-9A-Za-z_-]{0,253}$/.test(value),
+);
+
 const secret = text(4096);
 
 const listener = (what: string, defaultPort: number, isOn: boolean) => ({
@@ -119,7 +134,18 @@ const ruleOverrides = {
   suffix: key(topicPart, "", "Put after the topic, as it is."),
 } as const;
 
+const ruleIdentity = {
+  name: key(
+    nullable(ruleName),
+    null,
+    "Name of the rule in the API and in alarms; null = the bridge's name, the direction and the rule's place.",
+  ),
+  enable: key(bool, true, "Use the rule."),
+  description: key(text(1024), "", "For people."),
+} as const;
+
 const forward = objectOf("forward rule", {
+  ...ruleIdentity,
   local_topic: key(filter, "", "Local filter to forward."),
   remote_topic: key(
     ruleTarget,
@@ -130,6 +156,7 @@ const forward = objectOf("forward rule", {
 } satisfies SchemaTree);
 
 const subscription = objectOf("subscription rule", {
+  ...ruleIdentity,
   remote_topic: key(filter, "", "Filter to subscribe to at the cloud."),
   local_topic: key(
     ruleTarget,
@@ -147,20 +174,51 @@ const bridgeTls = {
   key_file: key(nullable(path), null, "Client key (PEM)."),
   key_password: key(nullable(secret), null, "Passphrase of the key.", { sensitive: true }),
   server_name: key(nullable(host), null, "Name to ask for (SNI) and verify; null = the host."),
+  alpn: key(
+    listOf(text(255, 1), 8),
+    [],
+    'Protocols to offer (ALPN), for example "x-amzn-mqtt-ca" where MQTT shares port 443.',
+  ),
 } satisfies SchemaTree;
 
 const bridgeMembers = {
   enable: key(bool, true, "Keep the link up."),
+  description: key(text(1024), "", "For people."),
   server: key(
     nullable(serverUrl),
     null,
     "Cloud broker, for example mqtts://broker.example:8883; NanoMQ's schemes are understood.",
+  ),
+  servers: key(
+    listOf(serverUrl, 8),
+    [],
+    "Brokers to turn to, in this order, while the one before cannot be reached.",
+  ),
+  failback_s: key(
+    int(0, 604_800),
+    300,
+    "Time on one of `servers` after which `server` is tried again, seconds; 0 = stay.",
+  ),
+  connect_timeout_s: key(
+    int(1, 600),
+    30,
+    "Time to connect, from the name look-up to the CONNACK, seconds.",
   ),
   proto_ver: key(oneOf([3, 4, 5]), 4, "MQTT version of the link: 3 = 3.1, 4 = 3.1.1, 5 = 5.0."),
   clientid: key(
     nullable(text(65_535, 1)),
     null,
     "Client id at the cloud; null = made once for this device.",
+  ),
+  clientid_prefix: key(
+    nullable(text(1024, 1)),
+    null,
+    "Put before the client id that is made where none is given.",
+  ),
+  bridge_bit: key(
+    bool,
+    true,
+    "Announce itself as a bridge (MQTT 3.1 and 3.1.1), so that the cloud sends nothing back that came from here.",
   ),
   clean_start: key(
     bool,
@@ -171,6 +229,11 @@ const bridgeMembers = {
   username: key(nullable(text()), null, "User name at the cloud."),
   password: key(nullable(secret), null, "Password at the cloud.", { sensitive: true }),
   max_inflight: key(int(1, 65_535), 32, "QoS 1 and 2 messages on their way to the cloud at once."),
+  drain_max_messages_per_s: key(
+    int(0, 1_000_000),
+    0,
+    "Most QoS 1 and 2 messages per second sent to the cloud, so that a backlog does not swamp it; 0 = no limit.",
+  ),
   max_packet_size_bytes: key(
     int(1024, 268_435_455),
     1_048_576,
@@ -467,6 +530,7 @@ export const SCHEMA = {
     mapOf(bridge, /^[A-Za-z0-9][\w-]{0,63}$/, 64),
     {},
     "Links to cloud brokers by name; NanoMQ's single bridge is `default`.",
+    { reload: "live" },
   ),
 } satisfies SchemaTree;
 
@@ -476,6 +540,16 @@ export type Config = ValuesOf<typeof SCHEMA>;
 /** One bridge's slice. */
 export type BridgeConfig = Config["bridges"][string];
 
+/** What is wrong with a bridge as an API gives it, whose key is `key`; empty when it is valid. */
+export function bridgeValueFaults(values: Values, key: string): Fault[] {
+  return bridge.faults(values, key);
+}
+
+/** A bridge's slice with the defaults filled in; `values` are valid. */
+export function completeBridge(values: Values): BridgeConfig {
+  return completeTree(bridgeMembers, values) as BridgeConfig;
+}
+
 function bridgeFaults(value: ValuesOf<typeof bridgeMembers>): MemberFault[] {
   const faults: MemberFault[] = [];
   if (value.enable && value.server === null) {
@@ -484,6 +558,9 @@ function bridgeFaults(value: ValuesOf<typeof bridgeMembers>): MemberFault[] {
   if (value.backoff_min_s > value.backoff_max_s) {
     const expected = `at most backoff_max_s, which is ${value.backoff_max_s}`;
     faults.push({ member: "backoff_min_s", expected });
+  }
+  if (value.server === null && value.servers.length > 0) {
+    faults.push({ member: "servers", expected: "none, where there is no server to come before" });
   }
   if ((value.tls.cert_file === null) !== (value.tls.key_file === null)) {
     faults.push({ member: "tls", expected: "cert_file and key_file together, or neither" });

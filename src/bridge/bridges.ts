@@ -1,0 +1,192 @@
+import { randomBytes } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
+import type { BridgeConfig } from "../config/index.ts";
+import { reasonOf } from "../errors/index.ts";
+import { type Bridge, type BridgeDeps, bridgeClientId, createBridge } from "./bridge.ts";
+import { createMemoryOutbox, type MemoryOutbox, type Outbox } from "./outbox.ts";
+import { probeServer } from "./probe.ts";
+import { createHostResolver } from "./resolve.ts";
+import type { BridgeStatus } from "./status.ts";
+
+/** What the bridges need from the rest of the gateway. */
+export interface BridgesDeps extends Omit<BridgeDeps, "outbox"> {
+  /**
+   * Opens what keeps the messages of a bridge, each time the bridge is built; without it they wait in
+   * memory.
+   */
+  openOutbox?(name: string, cfg: BridgeConfig): Outbox;
+  /** The bridge is gone for good, and what waited for its cloud with it. */
+  dropOutbox?(name: string): void;
+}
+
+/** A bridge with the configuration it runs by. */
+export interface BridgeEntry {
+  readonly config: BridgeConfig;
+  readonly status: BridgeStatus;
+}
+
+/** All bridges of a gateway, which come, change and go while it runs. */
+export interface Bridges {
+  start(signal?: AbortSignal): Promise<void>;
+  stop(): Promise<void>;
+  /** In the order of the configuration. */
+  list(): readonly BridgeEntry[];
+  find(name: string): BridgeEntry | null;
+  /**
+   * Makes the bridges those of `next`: new ones start, those that differ are built anew and keep what
+   * waits, those that are gone stop. Bridges that are the same notice nothing.
+   */
+  apply(next: Readonly<Record<string, BridgeConfig>>): void;
+  /** Switches a bridge until its configuration changes; false when there is none of that name. */
+  setEnabled(name: string, isOn: boolean): boolean;
+  /** Connects anew and resolves with what became of it; null when there is none of that name. */
+  restart(name: string): Promise<BridgeStatus | null>;
+  /** Resolves when the dial under way has ended. */
+  settled(name: string): Promise<void>;
+  /** Whether a bridge of this configuration could connect: null, or why not in words. */
+  probe(name: string, cfg: BridgeConfig): Promise<string | null>;
+  resetCounters(name: string): void;
+  /** Uses renewed certificate files. */
+  renewCertificates(): Promise<void>;
+}
+
+/** Builds the bridges of a configuration; nothing happens before `start`. */
+export function createBridges(
+  deps: BridgesDeps,
+  cfg: Readonly<Record<string, BridgeConfig>>,
+): Bridges {
+  return new CloudBridges(deps, cfg);
+}
+
+class CloudBridges implements Bridges {
+  readonly #deps: BridgesDeps;
+  readonly #resolver = createHostResolver();
+  readonly #bridges = new Map<string, Bridge>();
+  /** Where there is no store: what waits outlives the bridge that is built anew. */
+  readonly #memory = new Map<string, MemoryOutbox>();
+  /** Bridges on their way out, so that `stop` waits for them. */
+  readonly #leaving = new Set<Promise<void>>();
+  #isStarted = false;
+
+  constructor(deps: BridgesDeps, cfg: Readonly<Record<string, BridgeConfig>>) {
+    this.#deps = deps;
+    for (const [name, bridge] of Object.entries(cfg)) {
+      this.#bridges.set(name, this.#build(name, bridge));
+    }
+  }
+
+  async start(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    this.#isStarted = true;
+    await Promise.all([...this.#bridges.values()].map((bridge) => bridge.start(signal)));
+  }
+
+  async stop(): Promise<void> {
+    this.#isStarted = false;
+    await Promise.all([
+      ...this.#leaving,
+      ...[...this.#bridges.values()].map((bridge) => bridge.stop()),
+    ]);
+  }
+
+  list(): readonly BridgeEntry[] {
+    return [...this.#bridges.values()].map(entryOf);
+  }
+
+  find(name: string): BridgeEntry | null {
+    const bridge = this.#bridges.get(name);
+    return bridge === undefined ? null : entryOf(bridge);
+  }
+
+  apply(next: Readonly<Record<string, BridgeConfig>>): void {
+    for (const [name, bridge] of this.#bridges) {
+      if (Object.hasOwn(next, name)) continue;
+      this.#bridges.delete(name);
+      this.#leave(bridge, () => {
+        bridge.retire();
+        this.#memory.delete(name);
+        this.#deps.dropOutbox?.(name);
+      });
+    }
+    for (const [name, cfg] of Object.entries(next)) {
+      const before = this.#bridges.get(name);
+      if (before !== undefined && isDeepStrictEqual(before.config, cfg)) continue;
+      this.#replace(name, cfg);
+    }
+  }
+
+  setEnabled(name: string, isOn: boolean): boolean {
+    const bridge = this.#bridges.get(name);
+    bridge?.setEnabled(isOn);
+    return bridge !== undefined;
+  }
+
+  async restart(name: string): Promise<BridgeStatus | null> {
+    const bridge = this.#bridges.get(name);
+    if (bridge === undefined) return null;
+    const next = this.#replace(name, bridge.config);
+    await next.settled();
+    return next.status();
+  }
+
+  async settled(name: string): Promise<void> {
+    await this.#bridges.get(name)?.settled();
+  }
+
+  probe(name: string, cfg: BridgeConfig): Promise<string | null> {
+    const id = `${bridgeClientId(name, cfg, this.#deps.deviceId)}-${randomBytes(3).toString("hex")}`;
+    return probeServer({ clock: this.#deps.clock, resolver: this.#resolver }, id, cfg);
+  }
+
+  resetCounters(name: string): void {
+    this.#bridges.get(name)?.resetCounters();
+  }
+
+  async renewCertificates(): Promise<void> {
+    await Promise.all([...this.#bridges.values()].map((bridge) => bridge.renewCertificates()));
+  }
+
+  #build(name: string, cfg: BridgeConfig): Bridge {
+    const { openOutbox, dropOutbox, ...deps } = this.#deps;
+    const outbox = openOutbox?.(name, cfg) ?? this.#inMemory(name, cfg);
+    return createBridge({ ...deps, resolver: this.#resolver, outbox }, name, cfg);
+  }
+
+  #inMemory(name: string, cfg: BridgeConfig): Outbox {
+    const bounds = { maxMessages: cfg.outbox_max_messages, maxBytes: cfg.outbox_max_bytes };
+    const known = this.#memory.get(name);
+    if (known !== undefined) {
+      known.setBounds(bounds);
+      return known;
+    }
+    const outbox = createMemoryOutbox({ clock: this.#deps.clock }, bounds);
+    this.#memory.set(name, outbox);
+    return outbox;
+  }
+
+  /** In one turn: what is published meanwhile reaches the old bridge or the new one, and only one. */
+  #replace(name: string, cfg: BridgeConfig): Bridge {
+    const before = this.#bridges.get(name);
+    if (before !== undefined) this.#leave(before, () => {});
+    const next = this.#build(name, cfg);
+    this.#bridges.set(name, next);
+    if (this.#isStarted) void next.start();
+    return next;
+  }
+
+  #leave(bridge: Bridge, done: () => void): void {
+    const left = bridge
+      .stop({ isReplaced: true })
+      .then(done)
+      .catch((err: unknown) => {
+        const reason = reasonOf(err);
+        this.#deps.log.error({ reason }, "a bridge could not be stopped in order");
+      })
+      .finally(() => this.#leaving.delete(left));
+    this.#leaving.add(left);
+  }
+}
+
+function entryOf(bridge: Bridge): BridgeEntry {
+  return { config: bridge.config, status: bridge.status() };
+}
