@@ -1,6 +1,6 @@
 import { totalmem } from "node:os";
 import { join } from "node:path";
-import { createAlarms } from "./alarms/index.ts";
+import { type CertificateFile, createAlarms, createAlarmWatch } from "./alarms/index.ts";
 import { type Api, createApi } from "./api/index.ts";
 import { createAuth } from "./auth/index.ts";
 import { bridgeFaults, createBridges, findLoop } from "./bridge/index.ts";
@@ -103,6 +103,21 @@ export function createGateway(deps: GatewayDeps): Gateway {
     },
     { dataDir: deps.dataDir },
   );
+  const alarmWatch = createAlarmWatch(
+    {
+      log,
+      clock,
+      alarms,
+      readings: () => ({
+        device: telemetry.snapshot(),
+        store: store.status(),
+        configuration: putAside(configStore.status()),
+      }),
+      storeSetAside: () => store.status().setAside,
+      certificateFiles: () => certificateFiles(configStore.running),
+    },
+    { watermarks: () => configStore.running.sysmon },
+  );
   const listeners = createListeners(
     { log, clock, onConnection: (stream, peer) => broker.handle(stream, peer) },
     config,
@@ -150,6 +165,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     sysTopics,
     bridges,
     telemetry,
+    alarmWatch,
     api,
     listeners,
     health,
@@ -221,6 +237,26 @@ function checkBridges(bridges: Config["bridges"]): void {
       });
     }
   }
+}
+
+/** What the configuration has put aside, as alarms show it. */
+function putAside({ rolledBack, setAside }: ReturnType<ConfigStore["status"]>) {
+  const shown = (incident: typeof rolledBack) =>
+    incident === null ? null : { reason: incident.reason, path: incident.rejectedFile };
+  return { rolledBack: shown(rolledBack), setAside: shown(setAside) };
+}
+
+/** Certificates that listeners and bridges show to others. */
+function certificateFiles({ listeners, tls, bridges }: Config): readonly CertificateFile[] {
+  const files: CertificateFile[] = [];
+  if ((listeners.tls.enable || listeners.wss.enable) && tls.cert_file !== null) {
+    files.push({ use: "listeners", path: tls.cert_file });
+  }
+  for (const [name, bridge] of Object.entries(bridges)) {
+    const path = bridge.tls.cert_file;
+    if (bridge.enable && path !== null) files.push({ use: `bridge/${name}`, path });
+  }
+  return files;
 }
 
 function portsOf(listeners: Listeners, api: Api): Ports {

@@ -1,3 +1,4 @@
+import { renderAlarmTable } from "../../src/alarms/index.ts";
 import { SCHEMA } from "../../src/config/index.ts";
 import { CATALOGUE, EXIT_CODE } from "../../src/errors/index.ts";
 import { renderMetricTable } from "../../src/telemetry/index.ts";
@@ -29,6 +30,10 @@ export const GENERATED: readonly Generated[] = [
         "exit codes",
         exitCodeTable(EXIT_CODE),
       ),
+  },
+  {
+    file: "src/alarms/README.md",
+    render: (present) => withSection(present, "alarms", renderAlarmTable()),
   },
   {
     file: "src/telemetry/README.md",

@@ -435,8 +435,11 @@ export const SCHEMA = {
     ),
   },
   sysmon: {
-    cpu_high_watermark_percent: watermark(80, "Mean processor load of a minute that is an alarm"),
-    cpu_low_watermark_percent: watermark(60, "Mean processor load at which that alarm ends"),
+    cpu_high_watermark_percent: watermark(
+      80,
+      "Processor load that is an alarm when it lasts a minute",
+    ),
+    cpu_low_watermark_percent: watermark(60, "Processor load below which that alarm ends"),
     sysmem_high_watermark_percent: watermark(70, "Used memory of the device that is an alarm"),
     procmem_high_watermark_percent: watermark(
       50,

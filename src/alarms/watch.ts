@@ -1,0 +1,163 @@
+import type { Log } from "../log/index.ts";
+import type { Clock, Timer } from "../time/index.ts";
+import type { Alarms } from "./alarms.ts";
+import { type CertificateFile, type Expiry, readExpiries } from "./certificates.ts";
+import { type Readings, RULES, type Rule, type Watermarks } from "./rules.ts";
+
+/** What the watch needs from the others. */
+export interface AlarmWatchDeps {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly alarms: Pick<Alarms, "raise" | "clear" | "active">;
+  /** Everything the rules judge by; a lookup. */
+  readings(): Readings;
+  /** A damaged store that was put aside at this start. */
+  storeSetAside(): {
+    readonly path: string;
+    readonly reason: string;
+    readonly isRepaired: boolean;
+  } | null;
+  /** Certificates that are in use now. */
+  certificateFiles(): readonly CertificateFile[];
+}
+
+export interface AlarmWatchConfig {
+  /** The newest thresholds. */
+  watermarks(): Watermarks;
+}
+
+/** Raises and clears the alarms that follow from what is measured. */
+export interface AlarmWatch {
+  start(signal?: AbortSignal): Promise<void>;
+  stop(): Promise<void>;
+  /** The certificates in use and when they expire, as last read. */
+  certificates(): readonly Expiry[];
+}
+
+/** How often the rules are judged, and the certificates' files read. */
+const JUDGE_EVERY_MS = 10_000;
+const READ_CERTIFICATES_EVERY_MS = 600_000;
+
+const DAY_MS = 86_400_000;
+
+/** Days before a certificate's end on which it is said, and said again. */
+const CERTIFICATE_DAYS = [1, 7, 30];
+
+interface Watched {
+  /** Since when it is otherwise than the alarm says, monotonic ms; null when it is not. */
+  sinceMs: number | null;
+  isRaised: boolean;
+}
+
+/**
+ * Judges every rule of the table on a timer, with its hysteresis. An alarm that somebody ended by
+ * force comes back when it has been right and goes wrong again.
+ */
+export function createAlarmWatch(deps: AlarmWatchDeps, cfg: AlarmWatchConfig): AlarmWatch {
+  const { clock, alarms } = deps;
+  const log = deps.log.child({ part: "alarms" });
+  const watched = new Map<Rule, Watched>(
+    RULES.map((rule) => [rule, { sinceMs: null, isRaised: false }]),
+  );
+  let timers: readonly Timer[] = [];
+  let expiries: readonly Expiry[] = [];
+  let told = new Map<string, string>();
+  /** Active since before the restart: what is still wrong need not prove it anew. */
+  let before = new Set<string>();
+
+  function judge(): void {
+    const readings = deps.readings();
+    const watermarks = cfg.watermarks();
+    for (const [rule, state] of watched) follow(rule, state, rule.judge(readings, watermarks));
+    judgeCertificates();
+  }
+
+  function follow(rule: Rule, state: Watched, judgement: ReturnType<Rule["judge"]>): void {
+    const isOtherwise = judgement.is === (state.isRaised ? "right" : "wrong");
+    if (judgement.is === "right") before.delete(rule.name);
+    if (!isOtherwise) {
+      state.sinceMs = null;
+      return;
+    }
+    const nowMs = clock.monotonicMs();
+    state.sinceMs ??= nowMs;
+    const raiseAfterMs = before.has(rule.name) ? 0 : rule.raiseAfterMs;
+    if (nowMs - state.sinceMs < (state.isRaised ? rule.clearAfterMs : raiseAfterMs)) return;
+    before.delete(rule.name);
+    state.sinceMs = null;
+    state.isRaised = judgement.is === "wrong";
+    if (judgement.is === "wrong") alarms.raise(rule.name, judgement.message, judgement.details);
+    else alarms.clear(rule.name);
+  }
+
+  function judgeCertificates(): void {
+    const now = new Map<string, string>();
+    for (const { use, path, expiresAtMs } of expiries) {
+      const leftMs = expiresAtMs - clock.nowMs();
+      const days = CERTIFICATE_DAYS.find((each) => leftMs <= each * DAY_MS);
+      if (days === undefined) continue;
+      const name = `certificate_expiry/${use}`;
+      const message =
+        leftMs <= 0
+          ? "A certificate has expired."
+          : `A certificate expires within ${days === 1 ? "a day" : `${days} days`}.`;
+      now.set(name, message);
+      if (told.get(name) === message) continue;
+      alarms.raise(name, message, { path, expires_at: new Date(expiresAtMs).toISOString() });
+    }
+    for (const name of told.keys()) if (!now.has(name)) alarms.clear(name);
+    told = now;
+  }
+
+  async function readCertificates(): Promise<void> {
+    expiries = await readExpiries(deps.certificateFiles());
+  }
+
+  return {
+    async start(signal) {
+      signal?.throwIfAborted();
+      if (timers.length > 0) return;
+      const aside = deps.storeSetAside();
+      if (aside !== null) {
+        const { path, reason, isRepaired } = aside;
+        const message = isRepaired
+          ? "The store was damaged; a repaired copy is in use, and the damaged one is kept."
+          : "The store was damaged and is kept; a new one was started.";
+        alarms.raise("store_set_aside", message, { path, reason }, { isLatched: true });
+      }
+      before = new Set(alarms.active().map(({ name }) => name));
+      await readCertificates();
+      judge();
+      timers = [
+        clock.every(JUDGE_EVERY_MS, judge),
+        clock.every(READ_CERTIFICATES_EVERY_MS, () => {
+          readCertificates().catch((err: unknown) => log.warn({ err }, "certificates not read"));
+        }),
+      ];
+    },
+    async stop() {
+      for (const timer of timers) timer.cancel();
+      timers = [];
+    },
+    certificates: () => expiries,
+  };
+}
+
+/** The alarms as a Markdown table, for the README beside this file. */
+export function renderAlarmTable(): string {
+  const rows = [
+    ...RULES.map(({ name, doc }) => [`\`${name}\``, doc]),
+    [
+      "`certificate_expiry/<use>`",
+      "A certificate of the listeners or of a bridge expires within 30, 7, 1 days, or has; a new one is there.",
+    ],
+    [
+      "`store_set_aside`",
+      "A damaged store was repaired or replaced at the start; ended by `force_deactivate` only.",
+    ],
+  ];
+  const head = ["Alarm", "Raised when; cleared when"];
+  return [head, head.map(() => "---"), ...rows]
+    .map((cells) => `| ${cells.join(" | ")} |`)
+    .join("\n");
+}
