@@ -10,8 +10,9 @@ import { GatewayError } from "./errors/index.ts";
 import { createHealth } from "./health/index.ts";
 import { createListeners, type Listeners } from "./listeners/index.ts";
 import type { Log } from "./log/index.ts";
+import { createMonitor } from "./monitor/index.ts";
 import { createSelfCheck } from "./self-check.ts";
-import { createServices } from "./services/index.ts";
+import { bridgeMetrics, createMetrics, createServices } from "./services/index.ts";
 import { createStore } from "./store/index.ts";
 import { createTelemetry } from "./telemetry/index.ts";
 import type { Clock } from "./time/index.ts";
@@ -88,6 +89,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
     config.bridges,
   );
   let endOfChanges = () => {};
+  const metrics = createMetrics([broker, { metrics: () => bridgeMetrics(bridges.list()) }]);
+  const monitor = createMonitor({ log, clock, metrics, store });
   const sysTopics = createSysTopics({ log, clock, broker }, { node, version: deps.version });
   const telemetry = createTelemetry(
     {
@@ -129,6 +132,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
       broker,
       auth,
       alarms,
+      metrics,
+      monitor,
       bridges,
       listeners,
       telemetry,
@@ -166,6 +171,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     bridges,
     telemetry,
     alarmWatch,
+    monitor,
     api,
     listeners,
     health,

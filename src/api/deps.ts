@@ -1,6 +1,12 @@
 import type { Config } from "../config/index.ts";
 import type { Log } from "../log/index.ts";
-import type { ClientInfo, ProtocolVersion, SubscriptionInfo } from "../mqtt/index.ts";
+import type {
+  ClientInfo,
+  Levels,
+  Metrics,
+  ProtocolVersion,
+  SubscriptionInfo,
+} from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
 
 /** Conditions on a client; absent ones do not matter. */
@@ -72,6 +78,23 @@ export interface ConfigDraft {
   readonly pems: { readonly key?: string; readonly cert?: string; readonly ca?: string };
 }
 
+/** What was seen during one step, or null where nothing was sampled. */
+export interface MonitorStep {
+  readonly atMs: number;
+  readonly sample: {
+    readonly connections: number;
+    readonly liveConnections: number;
+    readonly topics: number;
+    readonly subscriptions: number;
+    readonly received: number;
+    readonly sent: number;
+    readonly dropped: number;
+    readonly actions: number;
+    readonly receivedBytes: number;
+    readonly sentBytes: number;
+  } | null;
+}
+
 /** The services the dialects translate to; refusals are GatewayErrors. */
 export interface ApiServices {
   readonly node: { readonly name: string };
@@ -91,6 +114,19 @@ export interface ApiServices {
     }>;
     device(): Readonly<Record<string, unknown>>;
     node(): NodeFacts;
+  };
+  readonly metrics: { counters(): Metrics; levels(): Levels };
+  readonly monitor: {
+    series(latestS: number | null): readonly MonitorStep[];
+    rates(): {
+      readonly received: number;
+      readonly sent: number;
+      readonly dropped: number;
+      readonly actions: number;
+      readonly receivedBytes: number;
+      readonly sentBytes: number;
+    };
+    clear(): void;
   };
   readonly alarms: {
     active(): readonly AlarmView[];

@@ -1,16 +1,18 @@
+import assert from "node:assert";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createAlarms } from "../alarms/index.ts";
 import type { BridgeConfig, Config } from "../config/index.ts";
 import { createLog } from "../log/index.ts";
+import { createMonitor } from "../monitor/index.ts";
 import { overlaps } from "../mqtt/index.ts";
 import {
   configWith,
   MemoryConfigStore,
 } from "../services/configuration/memory-config-store.testing.ts";
 import { FakeBroker } from "../services/fake-broker.testing.ts";
-import { type ConfigStore, createServices } from "../services/index.ts";
+import { type ConfigStore, createMetrics, createServices } from "../services/index.ts";
 import { systemClock } from "../time/index.ts";
 import { createAccess } from "./access/index.ts";
 import { createApi } from "./api.ts";
@@ -56,12 +58,20 @@ export async function createTestApi(
     { log, clock: systemClock, bus: broker },
     { node: "test", settings: () => config.alarm },
   );
+  const metrics = createMetrics([]);
   const services = createServices(
     {
       log,
       clock: systemClock,
       broker,
       alarms,
+      metrics,
+      monitor: createMonitor({
+        log,
+        clock: systemClock,
+        metrics,
+        store: { table: () => assert.fail("the monitor is not started") },
+      }),
       auth: { setAllowAnonymous: (value) => void anonymous.push(value) },
       bridges: {
         setEnabled(name, isOn) {

@@ -11,6 +11,9 @@ export type {
 } from "./configuration/index.ts";
 export type { Control, ExitKind } from "./control.ts";
 export type { LiveSettings, LiveSettingsService } from "./live-settings.ts";
+export type { MetricsService, MetricsSource } from "./metrics.ts";
+export { bridgeMetrics, createMetrics } from "./metrics.ts";
+export type { MonitorService, MonitorStep } from "./monitor.ts";
 export type { PayloadCoding, Publisher, PublishRequest } from "./publish.ts";
 export type { Services, ServicesDeps } from "./services.ts";
 export { createServices } from "./services.ts";

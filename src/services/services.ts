@@ -15,6 +15,8 @@ import {
   type LiveSettingsDeps,
   type LiveSettingsService,
 } from "./live-settings.ts";
+import type { MetricsService } from "./metrics.ts";
+import type { MonitorService } from "./monitor.ts";
 import { createPublisher, type Publisher } from "./publish.ts";
 import { createStatistics, type Statistics, type StatisticsDeps } from "./statistics.ts";
 import {
@@ -36,6 +38,8 @@ export interface ServicesDeps {
   readonly listeners: LiveSettingsDeps["listeners"];
   readonly bridges: LiveSettingsDeps["bridges"];
   readonly alarms: AlarmsService;
+  readonly metrics: MetricsService;
+  readonly monitor: MonitorService;
   readonly telemetry: StatisticsDeps["telemetry"];
   readonly configStore: ConfigurationDeps["store"];
   /** TCP ports this process listens on. */
@@ -59,6 +63,8 @@ export interface Services {
   readonly configuration: Configuration;
   readonly liveSettings: LiveSettingsService;
   readonly alarms: AlarmsService;
+  readonly metrics: MetricsService;
+  readonly monitor: MonitorService;
 }
 
 /**
@@ -96,5 +102,7 @@ export function createServices(
     ),
     liveSettings,
     alarms: deps.alarms,
+    metrics: deps.metrics,
+    monitor: deps.monitor,
   };
 }
