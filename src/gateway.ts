@@ -3,17 +3,21 @@ import { join } from "node:path";
 import { type CertificateFile, createAlarms, createAlarmWatch } from "./alarms/index.ts";
 import { type Api, createApi } from "./api/index.ts";
 import { createAuth } from "./auth/index.ts";
+import { createAutoSubscribe } from "./auto-subscribe/index.ts";
+import { createBans } from "./bans/index.ts";
 import { bridgeFaults, createBridges, findLoop } from "./bridge/index.ts";
-import { boundsWithin, createBroker, createSysTopics } from "./broker/index.ts";
+import { type Broker, boundsWithin, createBroker, createSysTopics } from "./broker/index.ts";
 import type { Config, ConfigStore } from "./config/index.ts";
+import { createDelayed, type DelayedConfig } from "./delayed/index.ts";
 import { GatewayError } from "./errors/index.ts";
 import { createHealth } from "./health/index.ts";
 import { createListeners, type Listeners } from "./listeners/index.ts";
 import type { Log } from "./log/index.ts";
 import { createMonitor } from "./monitor/index.ts";
+import { createRewrite } from "./rewrite/index.ts";
 import { createSelfCheck } from "./self-check.ts";
 import { bridgeMetrics, createMetrics, createServices } from "./services/index.ts";
-import { createStore } from "./store/index.ts";
+import { createStore, type RecordTable, type Store } from "./store/index.ts";
 import { createTelemetry } from "./telemetry/index.ts";
 import type { Clock } from "./time/index.ts";
 
@@ -69,16 +73,44 @@ export function createGateway(deps: GatewayDeps): Gateway {
     { path: join(deps.dataDir, "store"), store: config.store },
   );
   const auth = createAuth({ log, clock }, { auth: config.auth, acl: config.acl });
-  const broker = createBroker(
+  const rewrite = createRewrite({ log }, config.rewrite);
+  const autoSubscribe = createAutoSubscribe({ log }, config.auto_subscribe);
+  const broker: Broker = createBroker(
     {
       log,
       clock,
       store,
       authenticator: auth,
       authorizer: auth,
+      admission: { isBanned: (client) => bans.isBanned(client) },
+      rewrite,
+      delayed: {
+        get isEnabled() {
+          return delayed.isEnabled;
+        },
+        add: (message, delayMs) => delayed.add(message, delayMs),
+      },
+      autoSubscriptions: autoSubscribe,
     },
     { mqtt: config.mqtt, msqLen: config.msq_len, bounds: boundsWithin(memoryBytes()) },
   );
+  const delayed = createDelayed(
+    {
+      log,
+      clock,
+      table: tableOf(store, "delayed"),
+      gatewayMs: () => store.nowMs(),
+      release: (message) => broker.release(message),
+    },
+    delayedConfig(config),
+  );
+  const bans = createBans({
+    log,
+    clock,
+    table: tableOf(store, "bans"),
+    clients: () => broker.clients(),
+    disconnect: (clientId) => broker.disconnect(clientId),
+  });
   const node = `tidegate-${deps.deviceId}`;
   const alarms = createAlarms(
     { log, clock, bus: broker, store },
@@ -161,11 +193,26 @@ export function createGateway(deps: GatewayDeps): Gateway {
     selfCheck: createSelfCheck(broker),
   });
 
+  let applied = config;
+  /** What can change while it runs; each part is told when its own keys have. */
+  const follow = (next: Config): void => {
+    const before = applied;
+    applied = next;
+    if (next.rewrite !== before.rewrite) rewrite.configure(next.rewrite);
+    if (next.auto_subscribe !== before.auto_subscribe) {
+      autoSubscribe.configure(next.auto_subscribe);
+    }
+    delayed.configure(delayedConfig(next));
+    bridges.apply(next.bridges);
+  };
+
   /** In order of the flow of data: whoever is called stands before his callers. */
   const parts: readonly Part[] = [
     store,
     auth,
+    bans,
     broker,
+    delayed,
     alarms,
     sysTopics,
     bridges,
@@ -204,7 +251,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
         await stopAll();
         throw err;
       }
-      endOfChanges = configStore.onChange((running) => bridges.apply(running.bridges));
+      endOfChanges = configStore.onChange(follow);
       isReady = true;
       health.ready(`listening on ${describe(portsOf(listeners, api))}`);
     },
@@ -222,6 +269,21 @@ export function createGateway(deps: GatewayDeps): Gateway {
       await bridges.renewCertificates();
     },
   };
+}
+
+/** A table of the store, which is not open before its start. */
+function tableOf(store: Store, name: string): RecordTable {
+  return {
+    entries: () => store.table(name).entries(),
+    put: (key, value) => store.table(name).put(key, value),
+    delete: (key) => store.table(name).delete(key),
+    committed: () => store.table(name).committed(),
+  };
+}
+
+function delayedConfig({ delayed }: Config): DelayedConfig {
+  const { enable, max_messages: maxMessages, max_bytes: maxBytes } = delayed;
+  return { enable, maxMessages, maxBytes };
 }
 
 /** What the schema cannot see of an operator's file; changes by the API are checked before they are written. */

@@ -5,6 +5,7 @@ import type { Log } from "../log/index.ts";
 import type { Bus, Levels, Message, MessageCounters, Metrics, Peer } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
 import { type Administration, administration } from "./administration.ts";
+import type { EnginePorts } from "./engine.ts";
 import type { EngineStore } from "./engine-store.ts";
 import type { Emitter as BrokerEmitter } from "./exchange.ts";
 import { GatewayBroker } from "./gateway-broker.ts";
@@ -20,7 +21,7 @@ import { type EngineMetric, engineMetrics } from "./metrics.ts";
 import type { Published } from "./pipeline.ts";
 import type { Authenticator, Authorizer } from "./ports.ts";
 
-export interface BrokerDeps {
+export interface BrokerDeps extends EnginePorts {
   readonly log: Log;
   readonly clock: Clock;
   /** Must have been started. */
@@ -58,6 +59,12 @@ export interface Broker extends Bus, Administration {
   start(signal?: AbortSignal): Promise<void>;
   /** Closes all clients (0x8B), their wills published, and waits at most 5 s for the store. */
   stop(): Promise<void>;
+  /**
+   * Publishes a message that has passed every check before, as it is, without counting it as
+   * received. What must last is recorded when this returns, and stored when the promise resolves;
+   * null when the store takes no more.
+   */
+  release(message: Message): Promise<void> | null;
   /** Serves a connection; before `start` and after `stop` it is closed. */
   handle(stream: Duplex, peer: Peer): void;
   /** As `publish`, and tells whom it was meant for. @throws GatewayError MQTT_TOPIC_INVALID */
@@ -111,8 +118,14 @@ export function createBroker(deps: BrokerDeps, cfg: BrokerConfig): Broker {
       const reason = `it has more than ${max} levels`;
       throw new GatewayError("MQTT_TOPIC_INVALID", { value: message.topic, reason });
     }
-    if (message.origin.kind !== "system") engine.counters.publishedHere++;
-    return engine.pipeline.publish(message);
+    if (message.origin.kind === "system") return engine.pipeline.publish(message);
+    const way = engine.wayOf(senderOf(message), message.topic);
+    if (way === "bad_delay") {
+      const reason = "a delayed topic is $delayed/{seconds}/{topic}";
+      throw new GatewayError("MQTT_TOPIC_INVALID", { value: message.topic, reason });
+    }
+    engine.counters.publishedHere++;
+    return engine.publishAlong(way, message);
   }
 
   async function close(): Promise<void> {
@@ -155,6 +168,8 @@ export function createBroker(deps: BrokerDeps, cfg: BrokerConfig): Broker {
 
     publishCounted,
 
+    release: (message) => engine.pipeline.offer(message)?.then(() => undefined) ?? null,
+
     subscribe: (filter, handler) => engine.addHandler(filter, handler),
     ...administration(engine),
 
@@ -174,6 +189,13 @@ export function createBroker(deps: BrokerDeps, cfg: BrokerConfig): Broker {
       if (live.stalledReaderS !== undefined) limits.stalledReaderMs = live.stalledReaderS * 1000;
     },
   };
+}
+
+/** What a rewritten topic may be made of. */
+function senderOf({ origin }: Message): { clientId: string; username: string | null } {
+  if (origin.kind === "bridge") return { clientId: origin.bridge, username: null };
+  if (origin.kind === "system") return { clientId: "", username: null };
+  return { clientId: origin.clientId, username: origin.kind === "client" ? origin.username : null };
 }
 
 function limitsOf({ mqtt, msqLen, bounds, retainer }: BrokerConfig): Limits {

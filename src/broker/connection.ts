@@ -16,6 +16,7 @@ import {
   readDisconnect,
 } from "./codec/index.ts";
 import { checkFixedHeader, FrameScanner, type FrameSink } from "./decoder.ts";
+import type { KnownWay } from "./detour.ts";
 import type { Engine } from "./engine.ts";
 import type { Link } from "./link.ts";
 import type { TopicPlan } from "./pipeline.ts";
@@ -74,6 +75,8 @@ export class Connection implements FrameSink, Link, AckOwner, Reader {
   lastPlan: TopicPlan | null = null;
   lastMayPublish = false;
   lastRevision = -1;
+  /** Where the last message went whose topic is not routed as it comes. */
+  lastWay: KnownWay | null = null;
   /** Work left in this turn of the loop. */
   workLeft = 0;
   /** What a DISCONNECT or fault said, for logs and `$SYS`. */

@@ -6,6 +6,7 @@ import type {
   Peer,
   StoredMessage,
   StoredSubscription,
+  Topic,
   TopicFilter,
 } from "../mqtt/index.ts";
 import type { Clock, Timer } from "../time/index.ts";
@@ -15,6 +16,7 @@ import { Committer } from "./committer.ts";
 import { Connection } from "./connection.ts";
 import { Counters } from "./counters.ts";
 import { Deadlines } from "./deadlines.ts";
+import { Detour, type Way } from "./detour.ts";
 import type { EngineStore } from "./engine-store.ts";
 import { type Emitter, Exchange } from "./exchange.ts";
 import type { LocalHandler } from "./handler.ts";
@@ -25,8 +27,16 @@ import { Lifecycle } from "./lifecycle.ts";
 import type { Limits } from "./limits.ts";
 import { type OutboxContext, READ_RETRY_MS } from "./outbox.ts";
 import { Outgoing } from "./outgoing.ts";
-import { Pipeline } from "./pipeline.ts";
-import type { Authenticator, Authorizer } from "./ports.ts";
+import { Pipeline, type Published, StoreRefused } from "./pipeline.ts";
+import type {
+  Admission,
+  Authenticator,
+  Authorizer,
+  AutoSubscriptions,
+  DelayedMessages,
+  Renamed,
+  TopicRewrite,
+} from "./ports.ts";
 import { Publication } from "./publication.ts";
 import { Publishing } from "./publishing.ts";
 import { RetainedIndex } from "./retained.ts";
@@ -40,7 +50,7 @@ import { Turns } from "./turns.ts";
 import { Flusher } from "./writer.ts";
 
 /** What the engine is built from. */
-export interface EngineParts {
+export interface EngineParts extends EnginePorts {
   readonly log: Log;
   readonly clock: Clock;
   readonly store: EngineStore;
@@ -52,6 +62,14 @@ export interface EngineParts {
   readonly brokerId: string;
   /** Joins this broker with others. */
   readonly emitter?: Emitter;
+}
+
+/** What the engine asks other parts about, where they are there. */
+export interface EnginePorts {
+  readonly admission?: Admission;
+  readonly rewrite?: TopicRewrite;
+  readonly delayed?: DelayedMessages;
+  readonly autoSubscriptions?: AutoSubscriptions;
 }
 
 const TICK_MS = 100;
@@ -70,6 +88,10 @@ export class Engine {
   readonly authenticator: Authenticator;
   readonly authorizer: Authorizer;
   readonly access: Access;
+  /** Null while topics are only routed as they come. */
+  readonly detour: Detour | null;
+  readonly admission: Admission | null;
+  readonly autoSubscriptions: AutoSubscriptions | null;
   readonly counters = new Counters();
   readonly levels = new PeakLevels();
   readonly flusher = new Flusher();
@@ -109,6 +131,13 @@ export class Engine {
     this.authenticator = parts.authenticator;
     this.authorizer = parts.authorizer;
     this.access = new Access(parts.authorizer, log, this.counters);
+    const { rewrite = null, delayed = null } = parts;
+    this.detour =
+      rewrite === null && delayed === null
+        ? null
+        : new Detour({ rewrite, delayed }, limits.maxTopicLevels);
+    this.admission = parts.admission ?? null;
+    this.autoSubscriptions = parts.autoSubscriptions ?? null;
     this.trouble = new TroubleLog(log, clock);
     this.committer = new Committer(store);
     this.deadlines = new Deadlines(() => store.nowMs());
@@ -272,6 +301,24 @@ export class Engine {
     if (this.hooks.listens("clientDisconnect")) this.hooks.emit("clientDisconnect", connection);
     this.#announceAll(() => closeEvents(connection, this.clock.nowMs()));
     this.exchange?.tell("disconnect/clients", clientId);
+  }
+
+  /** The way of a message that did not come in a PUBLISH. */
+  wayOf(who: Renamed, name: Topic): Way | "bad_delay" {
+    const { detour } = this;
+    if (detour?.concerns(name) !== true) return { real: name, topic: name, delayMs: null };
+    return detour.wayOf(who, name, null, this.clock.nowMs());
+  }
+
+  /** Publishes along `way`, now or later; resolves when whatever must last is stored. */
+  async publishAlong(way: Way, message: Message): Promise<Published> {
+    const moved = way.topic === message.topic ? message : { ...message, topic: way.topic };
+    if (way.delayMs === null) return this.pipeline.publish(moved);
+    const kept = this.detour?.delayed?.add(moved, way.delayMs) ?? null;
+    if (kept === null) throw new StoreRefused();
+    const publishedMs = this.clock.nowMs();
+    await kept;
+    return { receivers: 1, publishedMs };
   }
 
   /** Publishes one of the gateway's own events, when anybody listens; the counters leave it out. */

@@ -8,14 +8,14 @@ import { messageOf, packetOf } from "./aedes-packet.ts";
 import { ClientFace } from "./client-face.ts";
 import { clientsByName } from "./clients-view.ts";
 import type { Connection } from "./connection.ts";
-import { Engine } from "./engine.ts";
+import { Engine, type EnginePorts } from "./engine.ts";
 import type { EngineStore } from "./engine-store.ts";
 import type { Emitter } from "./exchange.ts";
 import type { Limits } from "./limits.ts";
 import type { Authenticator, Authorizer } from "./ports.ts";
 
 /** What the broker is built from. */
-export interface GatewayBrokerParts {
+export interface GatewayBrokerParts extends EnginePorts {
   readonly log: Log;
   readonly clock: Clock;
   readonly store: EngineStore;

@@ -125,6 +125,7 @@ export class Handshake {
   }
 
   #askPreConnect(connection: Connection, connect: Connect): void {
+    if (this.#isBanned(connection)) return;
     const { preConnect } = this.#engine.hooks;
     if (preConnect === null) {
       this.#askHook(connection, connect);
@@ -134,6 +135,14 @@ export class Handshake {
       if (err === null) this.#askHook(connection, connect);
       else this.refuse(connection, REASON.notAuthorized, err.message);
     });
+  }
+
+  /** Refuses a client that is kept out. */
+  #isBanned(connection: Connection): boolean {
+    const { admission } = this.#engine;
+    if (admission === null || !admission.isBanned(connection)) return false;
+    this.refuse(connection, REASON.banned, "banned");
+    return true;
   }
 
   #askHook(connection: Connection, connect: Connect): void {
@@ -183,6 +192,8 @@ export class Handshake {
       this.refuse(connection, REASON.serverUnavailable, "server is shutting down");
       return;
     }
+    // Perhaps since the password was asked for.
+    if (this.#isBanned(connection)) return;
     this.#prepare(connection, connect);
     const attached = engine.lifecycle.attach(connection, connect, expiryOf(connect));
     this.#recheck(connection, [...(connection.session?.subscriptions.keys() ?? [])], 0, () => {
@@ -256,6 +267,7 @@ export class Handshake {
     connection.state = "ready";
     connection.isReady = true;
     engine.onReady(connection, isPresent);
+    engine.subscribing.subscribeAutomatically(connection, session);
     session.resume();
     engine.retainedDelivery.onRoom(session);
     connection.resumeReading(PAUSE.connecting);

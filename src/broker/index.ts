@@ -3,6 +3,13 @@ export { createBroker } from "./broker.ts";
 export type { EngineStore as BrokerStore } from "./engine-store.ts";
 export type { Emitter as BrokerEmitter } from "./exchange.ts";
 export { boundsWithin } from "./limits.ts";
-export type { Authenticator, Authorizer } from "./ports.ts";
+export type {
+  Admission,
+  Authenticator,
+  Authorizer,
+  AutoSubscriptions,
+  DelayedMessages,
+  TopicRewrite,
+} from "./ports.ts";
 export type { SysTopics, SysTopicsConfig, SysTopicsDeps } from "./sys-topics.ts";
 export { createSysTopics } from "./sys-topics.ts";

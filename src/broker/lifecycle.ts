@@ -7,6 +7,7 @@ import {
 } from "../mqtt/index.ts";
 import { type Connect, REASON } from "./codec/index.ts";
 import type { Connection } from "./connection.ts";
+import { mayGo } from "./detour.ts";
 import type { Engine } from "./engine.ts";
 import type { LoadedSession, SessionStore } from "./engine-store.ts";
 import { Session } from "./session.ts";
@@ -296,14 +297,17 @@ export class Lifecycle {
     const { will, clientId, username, peerAddress: address } = session;
     session.will = null;
     if (will === null) return;
-    const { access, counters, hooks, log, pipeline } = this.#engine;
+    const engine = this.#engine;
+    const { access, counters, hooks, log } = engine;
     const publish = (message: Message): void => {
-      if (!access.mayPublish({ clientId, username, address }, message.topic)) {
+      const who = { clientId, username, address };
+      const way = engine.wayOf(who, message.topic);
+      if (way === "bad_delay" || !mayGo(access, who, way)) {
         counters.denied++;
         return;
       }
       counters.publishedHere++;
-      pipeline.publish(message).catch((err: unknown) => {
+      engine.publishAlong(way, message).catch((err: unknown) => {
         log.warn({ clientId, err: reasonOf(err) }, "a will could not be stored");
       });
     };

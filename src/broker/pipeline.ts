@@ -135,6 +135,11 @@ export class Pipeline {
    * when whatever must last is stored.
    */
   publish(message: Message, isForeign = false): Promise<Published> {
+    return this.offer(message, isForeign) ?? Promise.reject(new StoreRefused());
+  }
+
+  /** As `publish`, but null when the store takes no more: then nothing was recorded. */
+  offer(message: Message, isForeign = false): Promise<Published> | null {
     const { store, router } = this.#context;
     const interval = message.properties?.messageExpiryInterval;
     const stored: StoredMessage = {
@@ -147,7 +152,7 @@ export class Pipeline {
     pub.isForeign = isForeign;
     const plan = router.plan(message.topic);
     const reason = this.route(pub, plan, null);
-    if (reason === REASON.quotaExceeded) return Promise.reject(new StoreRefused());
+    if (reason === REASON.quotaExceeded) return null;
     const published = { receivers: reachOf(plan), publishedMs: stored.publishedMs };
     const { ticket } = pub;
     if (ticket === null) return Promise.resolve(published);

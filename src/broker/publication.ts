@@ -85,6 +85,16 @@ export class Publication {
     this.#kept = message;
   }
 
+  /** Another topic; a copy of the packet it came in no longer serves. */
+  rename(topic: Topic, topicBytes: Buffer): void {
+    this.topic = topic;
+    this.topicBytes = topicBytes;
+    this.frameStart = -1;
+    this.frameShape = -1;
+    this.frameIdAt = -1;
+    if (this.#kept !== null) this.#kept = { ...this.#kept, topic };
+  }
+
   /** The lasting form; the same object each time. */
   keep(): StoredMessage {
     if (this.#kept !== null) return this.#kept;

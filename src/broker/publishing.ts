@@ -13,10 +13,12 @@ import {
   readProperties,
 } from "./codec/index.ts";
 import { type Connection, PAUSE } from "./connection.ts";
+import { mayGo, type Way } from "./detour.ts";
 import type { Engine } from "./engine.ts";
 import { shapeOf } from "./outgoing.ts";
 import type { TopicPlan } from "./pipeline.ts";
 import { Publication } from "./publication.ts";
+import type { Session } from "./session.ts";
 import { Ticket } from "./ticket.ts";
 
 /** Reads what clients publish, decides whether they may, and has it routed and acknowledged. */
@@ -253,11 +255,89 @@ export class Publishing {
     const engine = this.#engine;
     const { session } = connection;
     if (session === null) return;
+    if (engine.detour?.concerns(plan.topic) === true) {
+      const way = this.#wayOf(connection, pub, plan, packetId);
+      if (way === null) return;
+      if (way.topic !== plan.topic) {
+        this.#route(connection, session, pub, engine.router.plan(way.topic), packetId);
+        return;
+      }
+    }
     if (!this.#mayPublish(connection, plan)) {
       engine.counters.publishDenied++;
       this.#deny(connection, pub, packetId);
       return;
     }
+    this.#route(connection, session, pub, plan, packetId);
+  }
+
+  /**
+   * Where a message goes that may not be routed as it comes; null when that is over: it is refused,
+   * or kept for later.
+   */
+  #wayOf(connection: Connection, pub: Publication, plan: TopicPlan, packetId: number): Way | null {
+    const { detour, access, clock, counters, router } = this.#engine;
+    if (detour === null) return null;
+    const way = detour.wayOf(connection, plan.topic, connection.lastWay, clock.nowMs());
+    if (way === "bad_delay") {
+      this.#deny(connection, pub, packetId, REASON.topicNameInvalid);
+      return null;
+    }
+    connection.lastWay = way;
+    if (way.topic === plan.topic) return way;
+    if (!mayGo(access, connection, way)) {
+      counters.publishDenied++;
+      this.#deny(connection, pub, packetId);
+      return null;
+    }
+    pub.rename(way.topic, router.plan(way.topic).topicBytes);
+    if (way.delayMs === null) return way;
+    this.#delay(connection, pub, way.delayMs, packetId);
+    return null;
+  }
+
+  /** Keeps a message for later; its publisher is told when it is durable. */
+  #delay(connection: Connection, pub: Publication, delayMs: number, packetId: number): void {
+    const { detour, counters } = this.#engine;
+    const { session } = connection;
+    if (session === null) return;
+    const { topic, payload, qos, retain, properties, origin } = pub.keep();
+    const more = properties === undefined ? {} : { properties };
+    const isMarked = qos === 2 && session.store !== null;
+    // In the same group as the message it stands for.
+    if (isMarked) session.store?.putInbound(packetId);
+    const message = { topic, payload, qos, retain, ...more, origin };
+    const kept = detour?.delayed?.add(message, delayMs) ?? null;
+    counters.accepted++;
+    if (kept === null) {
+      counters.storeRefused++;
+      if (qos === 0) return;
+      if (isMarked) session.store?.deleteInbound(packetId);
+      if (connection.isV5) connection.acks.now(packetId, qos, REASON.quotaExceeded);
+      else connection.closeUnacknowledged();
+      return;
+    }
+    if (qos === 0) {
+      kept.catch(() => {
+        counters.storeRefused++;
+      });
+      return;
+    }
+    if (qos === 2) session.inbound.set(packetId, true);
+    const ticket = new Ticket();
+    ticket.addHandler(kept.catch(() => ticket.refuse(REASON.quotaExceeded)));
+    pub.ticket = ticket;
+    this.#acknowledge(connection, pub, packetId, REASON.success);
+  }
+
+  #route(
+    connection: Connection,
+    session: Session,
+    pub: Publication,
+    plan: TopicPlan,
+    packetId: number,
+  ): void {
+    const engine = this.#engine;
     engine.counters.accepted++;
     connection.workLeft -= 1 + plan.receivers.length;
     const { qos } = pub;
@@ -319,18 +399,24 @@ export class Publishing {
     return may;
   }
 
-  #deny(connection: Connection, pub: Publication, packetId: number): void {
+  #deny(
+    connection: Connection,
+    pub: Publication,
+    packetId: number,
+    reason: ReasonCode = REASON.notAuthorized,
+  ): void {
     const { authorizer, counters } = this.#engine;
     counters.denied++;
-    counters.publishAuthError++;
+    if (reason === REASON.notAuthorized) counters.publishAuthError++;
+    else counters.publishError++;
     connection.refusedIn++;
-    if (authorizer.denyAction === "disconnect") {
+    if (authorizer.denyAction === "disconnect" && reason === REASON.notAuthorized) {
       connection.fail(REASON.notAuthorized, "not authorized to publish to this topic");
       return;
     }
     if (pub.qos === 0) return;
     // 3.x can only acknowledge: the message is dropped, as §3.3.5 [MQTT-3.3.5-2] allows.
-    connection.acks.now(packetId, pub.qos, REASON.notAuthorized);
+    connection.acks.now(packetId, pub.qos, reason);
     if (pub.qos === 2 && !connection.isV5) connection.session?.inbound.set(packetId, true);
   }
 }

@@ -38,6 +38,10 @@ export interface RigOptions {
   readonly isAllowed?: (request: AuthorizeRequest) => boolean;
   readonly emitter?: BrokerDeps["emitter"];
   readonly persistence?: object;
+  /** Bans, rewriting, delayed messages and automatic subscriptions, for the broker that starts. */
+  readonly ports?: (
+    broker: () => Broker,
+  ) => Pick<BrokerDeps, "admission" | "rewrite" | "delayed" | "autoSubscriptions">;
 }
 
 /** A received message, as a test compares it. */
@@ -198,13 +202,14 @@ export class Rig {
       authorizer: { denyAction, authorize: (request) => this.isAllowed(request) },
       ...(emitter === undefined ? {} : { emitter }),
       ...(persistence === undefined ? {} : { persistence }),
+      ...this.#options.ports?.(() => broker),
     };
     const cfg: BrokerConfig = {
       mqtt: { ...defaults(), ...mqtt },
       msqLen,
       bounds,
     };
-    const broker = this.#create(deps, cfg);
+    const broker: Broker = this.#create(deps, cfg);
     await broker.start();
     const server = createServer((socket) => {
       broker.handle(socket, {

@@ -48,7 +48,7 @@ export class Subscribing {
     end: number,
   ): void {
     const { isV5 } = connection;
-    const { limits, hooks, counters } = this.#engine;
+    const { limits, hooks, counters, detour } = this.#engine;
     const { packetId, filters, subscriptionId } = readSubscribe(
       isV5,
       buf,
@@ -66,13 +66,15 @@ export class Subscribing {
       let refusal: number | null = REASON.notAuthorized;
       if (codes.length >= limits.maxFiltersPerSubscribe) refusal = REASON.quotaExceeded;
       else if (isAllowed) refusal = this.#refusal(connection, session, filter);
+      const to = detour?.filter(connection, filter) ?? filter;
+      if (refusal === null && to !== filter) refusal = this.#refusal(connection, session, to);
       if (refusal !== null) {
         if (refusal === REASON.notAuthorized) counters.subscribeAuthError++;
         else counters.subscribeError++;
         codes.push(isV5 ? refusal : FAILURE);
         return;
       }
-      granted.push(this.#add(session, request, filter, subscriptionId));
+      granted.push(this.#add(session, request, to, subscriptionId));
       codes.push(request.qos);
     };
     const finish = (): void => this.#answer(connection, session, packetId, codes, granted);
@@ -111,7 +113,7 @@ export class Subscribing {
     end: number,
   ): void {
     const { isV5 } = connection;
-    const { limits, lifecycle, committer, hooks, counters } = this.#engine;
+    const { limits, lifecycle, committer, hooks, counters, detour } = this.#engine;
     const { packetId, filters } = readUnsubscribe(
       isV5,
       buf,
@@ -121,9 +123,12 @@ export class Subscribing {
     );
     const parsed = filters.map(parseFilter);
     connection.workLeft -= filters.length * 10;
-    const codes = parsed.map((filter) =>
-      lifecycle.unsubscribe(session, filter) ? REASON.success : REASON.noSubscriptionExisted,
-    );
+    const codes = parsed.map((filter) => {
+      const to = detour?.filter(connection, filter) ?? filter;
+      // Under its own name when it was subscribed before there was a rule.
+      const isEnded = lifecycle.unsubscribe(session, to) || lifecycle.unsubscribe(session, filter);
+      return isEnded ? REASON.success : REASON.noSubscriptionExisted;
+    });
     if (hooks.listens("unsubscribe")) hooks.emit("unsubscribe", connection, parsed);
     const send = (): void => {
       if (connection.state !== "ready") return;
@@ -140,6 +145,21 @@ export class Subscribing {
     const request = { filter, qos, noLocal, retainAsPublished, retainHandling };
     const { subscription, sendsRetained } = this.#add(session, request, filter, null, isGranted);
     if (sendsRetained) this.#engine.retainedDelivery.begin(session, subscription);
+  }
+
+  /** What every client gets without asking, whatever the access rules say. */
+  subscribeAutomatically(connection: Connection, session: Session): void {
+    const { autoSubscriptions, store, trouble } = this.#engine;
+    if (autoSubscriptions?.isActive !== true) return;
+    const { clientId, username, peer } = connection;
+    const { address, tcpPort } = peer;
+    for (const row of autoSubscriptions.subscriptionsOf({ clientId, username, address, tcpPort })) {
+      const { filter } = row;
+      const code = this.refusalFor(session, filter, true);
+      if (code === null) this.subscribeOther(session, row, true);
+      else trouble.report("automatic subscription refused", { clientId, filter, code });
+    }
+    if (session.store !== null) store.schedule(false);
   }
 
   /** Why `session` may not have `filter`, as a reason code; null when it may. `isGranted` = whatever the rules say. */

@@ -24,6 +24,12 @@ import {
   type ValuesOf,
 } from "./format.ts";
 import { parseServerUrl } from "./server-url.ts";
+import {
+  autoSubscriptionFaults,
+  isAutoFilter,
+  isLinearRegex,
+  rewriteRuleFaults,
+} from "./topic-rules.ts";
 
 /** One key; a change waits for the restart that follows it unless it is marked live. */
 function key<T>(
@@ -71,6 +77,16 @@ const ruleTarget = checkedText(
   "topic or filter",
   "a topic, a filter, or nothing to keep the original topic",
   (value) => value === "" || accepts(topicFilter, value),
+);
+const regex = checkedText(
+  "regular expression",
+  "a regular expression without look-around, back references and large repetitions",
+  isLinearRegex,
+);
+const autoFilter = checkedText(
+  "filter with placeholders",
+  "a topic filter when its placeholders are filled in",
+  isAutoFilter,
 );
 const serverUrl = checkedText(
   "server URL",
@@ -262,6 +278,37 @@ const bridgeMembers = {
 
 const bridge = objectOf("bridge", bridgeMembers, bridgeFaults);
 
+const rewriteRule = objectOf(
+  "rewrite rule",
+  {
+    action: key(oneOf(["publish", "subscribe", "all"]), "all", "What the rule is about."),
+    source_topic: key(filter, "", "Topics the rule is for; the last rule that matches is tried."),
+    re: key(regex, "", "What to find in the topic, a regular expression."),
+    dest_topic: key(
+      text(65_535, 1),
+      "",
+      "What it becomes; $1 … are groups, ${clientid} and ${username} the client's.",
+    ),
+  } satisfies SchemaTree,
+  rewriteRuleFaults,
+);
+
+const autoSubscription = objectOf(
+  "automatic subscription",
+  {
+    topic: key(
+      autoFilter,
+      "",
+      "Filter; ${clientid}, ${username}, ${host} and ${port} are the client's.",
+    ),
+    qos: key(oneOf([0, 1, 2]), 0, "QoS."),
+    rh: key(oneOf([0, 1, 2]), 0, "Retain Handling: retained messages always, once, or never."),
+    rap: key(oneOf([0, 1]), 0, "Retain As Published."),
+    nl: key(oneOf([0, 1]), 0, "No Local."),
+  } satisfies SchemaTree,
+  autoSubscriptionFaults,
+);
+
 /** Every configuration key: types, defaults, `etc/tidegate.yaml` and the option table derive from it. */
 export const SCHEMA = {
   node_name: key(
@@ -370,6 +417,35 @@ export const SCHEMA = {
       int(1, 3600),
       10,
       "A client that takes none of the bytes sent to it for this long is disconnected (0x97), seconds.",
+      { reload: "live" },
+    ),
+  },
+  rewrite: key(
+    listOf(rewriteRule, 19),
+    [],
+    "Topics that are renamed on their way in; access rules see both names.",
+    { reload: "live" },
+  ),
+  auto_subscribe: key(
+    listOf(autoSubscription, 20),
+    [],
+    "What every client is subscribed to when it connects, whatever the access rules say.",
+    { reload: "live" },
+  ),
+  delayed: {
+    enable: key(bool, true, "Take messages to $delayed/{seconds}/{topic} and publish them later.", {
+      reload: "live",
+    }),
+    max_messages: key(
+      int(0, 10_000_000),
+      0,
+      "Messages that wait at once; 0 = as many as max_bytes has room for.",
+      { reload: "live" },
+    ),
+    max_bytes: key(
+      int(65_536, 1_099_511_627_776),
+      67_108_864,
+      "Topic and payload bytes that wait at once, and 200 for each message; they are in memory.",
       { reload: "live" },
     ),
   },

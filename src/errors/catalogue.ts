@@ -8,6 +8,7 @@ export const CATALOGUE = {
     status: 400,
   },
   AUTH_FILE_UNREADABLE: { message: "{key}: {path} cannot be read: {reason}", status: 400 },
+  BAN_EXISTS: { message: "{as} {who} is banned already", status: 400 },
   BRIDGE_NOT_FOUND: { message: "there is no bridge named {name}", status: 404 },
   CLIENT_NOT_FOUND: { message: "client {clientId} is not connected", status: 404 },
   COMMAND_LINE_INVALID: { message: "command line: {argument}: {reason}", status: 400 },
@@ -29,6 +30,7 @@ export const CATALOGUE = {
     message: "the configuration could not be written to {path}: {reason}",
     status: 500,
   },
+  LIMIT_REACHED: { message: "there are {max} {what} already, which is the limit", status: 400 },
   LISTENER_BIND_FAILED: {
     message: "listener {listener} cannot listen on {bind} port {tcpPort}: {reason}",
     status: 500,
@@ -42,6 +44,7 @@ export const CATALOGUE = {
   MQTT_TOPIC_INVALID: { message: "topic {value} is not valid: {reason}", status: 400 },
   PARAMETER_INVALID: { message: "{field}: {value} is not valid; expected {expected}", status: 400 },
   PARAMETER_MISSING: { message: "{field} is missing; expected {expected}", status: 400 },
+  REGEX_INVALID: { message: "regular expression {value} is not valid: {reason}", status: 400 },
   STORE_FULL: {
     message: "the store takes no more messages: {reason}",
     status: 507,

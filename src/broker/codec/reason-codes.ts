@@ -42,6 +42,7 @@ const CONNECT_RETURN_CODES: ReadonlyMap<number, number> = new Map([
   [REASON.quotaExceeded, 3],
   [REASON.badUserNameOrPassword, 4],
   [REASON.notAuthorized, 5],
+  [REASON.banned, 5],
 ]);
 
 /** The 3.x return code for a refusal, or null where 3.x only lets the server close. */

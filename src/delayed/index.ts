@@ -1,0 +1,8 @@
+export type {
+  Delayed,
+  DelayedConfig,
+  DelayedDeps,
+  DelayedMessage,
+  DelayedTable,
+} from "./delayed.ts";
+export { createDelayed } from "./delayed.ts";

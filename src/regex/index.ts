@@ -1,0 +1,2 @@
+export type { LinearRegex } from "./regex.ts";
+export { linearRegex, MAX_REGEX_INPUT } from "./regex.ts";

@@ -1,0 +1,2 @@
+export type { Rewrite, RewriteClient, RewriteRule } from "./rewrite.ts";
+export { createRewrite } from "./rewrite.ts";
