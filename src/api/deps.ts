@@ -8,6 +8,7 @@ import type {
   SubscriptionInfo,
 } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
+import type { BridgesApi } from "./bridge-deps.ts";
 
 /** Conditions on a client; absent ones do not matter. */
 export interface ClientFilter {
@@ -145,6 +146,7 @@ export interface ApiServices {
       options: { readonly force: boolean },
     ): Promise<readonly string[]>;
   };
+  readonly bridges: BridgesApi;
   readonly liveSettings: { view(): LiveSettings; apply(change: Partial<LiveSettings>): void };
 }
 

@@ -3,6 +3,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createAlarms } from "../alarms/index.ts";
+import { createBridges } from "../bridge/bridges.ts";
+import { MemoryBus } from "../bridge/bus.testing.ts";
 import type { BridgeConfig, Config } from "../config/index.ts";
 import { createLog } from "../log/index.ts";
 import { createMonitor } from "../monitor/index.ts";
@@ -59,6 +61,11 @@ export async function createTestApi(
     { node: "test", settings: () => config.alarm },
   );
   const metrics = createMetrics([]);
+  const bridges = createBridges(
+    { log, clock: systemClock, bus: new MemoryBus(), deviceId: "d1", node: "n1" },
+    config.bridges,
+  );
+  store.onChanged = (next) => bridges.apply(next.bridges);
   const services = createServices(
     {
       log,
@@ -74,6 +81,12 @@ export async function createTestApi(
       }),
       auth: { setAllowAnonymous: (value) => void anonymous.push(value) },
       bridges: {
+        list: () => bridges.list(),
+        find: (name) => bridges.find(name),
+        restart: (name) => bridges.restart(name),
+        settled: (name) => bridges.settled(name),
+        probe: (name, cfg) => bridges.probe(name, cfg),
+        resetCounters: (name) => bridges.resetCounters(name),
         setEnabled(name, isOn) {
           if (state.hasBridge) switched.push([name, isOn]);
           return state.hasBridge;
@@ -116,7 +129,9 @@ export async function createTestApi(
       const reply = await app.inject({ method: "POST", url: "/api/v1", headers, payload });
       return { status: reply.statusCode, body: JSON.parse(reply.body), headers: reply.headers };
     },
+    bridges,
     async close() {
+      await bridges.stop();
       await api.stop();
       await app.close();
       await rm(directory, { recursive: true, force: true });

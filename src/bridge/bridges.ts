@@ -7,6 +7,7 @@ import { createMemoryOutbox, type MemoryOutbox, type Outbox } from "./outbox.ts"
 import { probeServer } from "./probe.ts";
 import { createHostResolver } from "./resolve.ts";
 import type { BridgeStatus } from "./status.ts";
+import { statusObject } from "./sys-topic.ts";
 
 /** What the bridges need from the rest of the gateway. */
 export interface BridgesDeps extends Omit<BridgeDeps, "outbox"> {
@@ -21,8 +22,11 @@ export interface BridgesDeps extends Omit<BridgeDeps, "outbox"> {
 
 /** A bridge with the configuration it runs by. */
 export interface BridgeEntry {
+  readonly name: string;
   readonly config: BridgeConfig;
   readonly status: BridgeStatus;
+  /** The status as the `$SYS` topic tells it. */
+  readonly report: Readonly<Record<string, unknown>>;
 }
 
 /** All bridges of a gateway, which come, change and go while it runs. */
@@ -188,5 +192,6 @@ class CloudBridges implements Bridges {
 }
 
 function entryOf(bridge: Bridge): BridgeEntry {
-  return { config: bridge.config, status: bridge.status() };
+  const status = bridge.status();
+  return { name: status.name, config: bridge.config, status, report: statusObject(status) };
 }

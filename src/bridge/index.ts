@@ -19,5 +19,4 @@ export type {
 export { createMemoryOutbox } from "./outbox.ts";
 export { allRuleNames } from "./rule-names.ts";
 export type { BridgeStatus, RuleStatus } from "./status.ts";
-export { statusObject } from "./sys-topic.ts";
 export { bridgeFileFaults } from "./tls.ts";

@@ -9,6 +9,7 @@ export const CATALOGUE = {
   },
   AUTH_FILE_UNREADABLE: { message: "{key}: {path} cannot be read: {reason}", status: 400 },
   BAN_EXISTS: { message: "{as} {who} is banned already", status: 400 },
+  BRIDGE_EXISTS: { message: "there is a bridge named {name} already", status: 400 },
   BRIDGE_NOT_FOUND: { message: "there is no bridge named {name}", status: 404 },
   CLIENT_NOT_FOUND: { message: "client {clientId} is not connected", status: 404 },
   COMMAND_LINE_INVALID: { message: "command line: {argument}: {reason}", status: 400 },

@@ -1,4 +1,5 @@
 export type { AlarmsService, AlarmView } from "./alarms.ts";
+export type { BridgeDirectory, BridgeStatusView, BridgesService, BridgeView } from "./bridges.ts";
 export type { ClientDirectory, ClientFilter, Clients } from "./clients.ts";
 export type {
   ConfigDraft,

@@ -3,6 +3,7 @@ import type { Log } from "../log/index.ts";
 import type { Bus } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
 import type { AlarmsService } from "./alarms.ts";
+import { type BridgeDirectory, type BridgesService, createBridgesService } from "./bridges.ts";
 import { type ClientDirectory, type Clients, createClients } from "./clients.ts";
 import {
   type Configuration,
@@ -36,7 +37,7 @@ export interface ServicesDeps {
     LiveSettingsDeps["broker"];
   readonly auth: LiveSettingsDeps["auth"];
   readonly listeners: LiveSettingsDeps["listeners"];
-  readonly bridges: LiveSettingsDeps["bridges"];
+  readonly bridges: BridgeDirectory;
   readonly alarms: AlarmsService;
   readonly metrics: MetricsService;
   readonly monitor: MonitorService;
@@ -62,6 +63,7 @@ export interface Services {
   readonly control: Control;
   readonly configuration: Configuration;
   readonly liveSettings: LiveSettingsService;
+  readonly bridges: BridgesService;
   readonly alarms: AlarmsService;
   readonly metrics: MetricsService;
   readonly monitor: MonitorService;
@@ -77,6 +79,10 @@ export function createServices(
 ): Services {
   const { log, clock, broker, configStore } = deps;
   const liveSettings = createLiveSettings(deps, cfg.running);
+  const configuration = createConfiguration(
+    { log, store: configStore, heldPorts: deps.heldPorts, parts: deps.configChecks },
+    cfg.running,
+  );
   return {
     node: { name: cfg.running.node_name },
     clients: createClients({ directory: broker }),
@@ -96,10 +102,12 @@ export function createServices(
       maxPacketSizeBytes: () => liveSettings.view().maxPacketSizeBytes,
     }),
     control: createControl({ log, clock, requestExit: deps.requestExit }),
-    configuration: createConfiguration(
-      { log, store: configStore, heldPorts: deps.heldPorts, parts: deps.configChecks },
-      cfg.running,
-    ),
+    configuration,
+    bridges: createBridgesService({
+      directory: deps.bridges,
+      configuration,
+      store: configStore,
+    }),
     liveSettings,
     alarms: deps.alarms,
     metrics: deps.metrics,

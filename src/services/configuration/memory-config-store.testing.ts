@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from "node:util";
 import { completeTree, treeFaults } from "../../config/collections.ts";
 import { faultError } from "../../config/config-errors.ts";
 import { type Config, SCHEMA } from "../../config/index.ts";
+import { resolvePatch } from "../../config/patch.ts";
 import type { ConfigPatch, ConfigStatus, ConfigStore } from "./config-store.ts";
 
 type Tree = Readonly<Record<string, unknown>>;
@@ -19,6 +20,8 @@ export class MemoryConfigStore implements ConfigStore {
   statusNow: ConfigStatus = { restartPending: false, onTrial: false, rolledBack: null };
   readonly pemPaths: string[] = [];
   writes = 0;
+  /** Called after each change with what is stored. */
+  onChanged: (config: Config) => void = () => {};
   #stored: Config;
   readonly #directory: string;
 
@@ -35,14 +38,19 @@ export class MemoryConfigStore implements ConfigStore {
     patch: ConfigPatch,
     check: (next: Config, previous: Config) => Promise<void>,
   ): Promise<readonly string[]> {
-    const fault = treeFaults(SCHEMA, patch)[0];
+    const { bridges, ...others } = resolvePatch(patch, this.#stored);
+    const given = bridges === undefined ? others : { ...others, bridges };
+    const fault = treeFaults(SCHEMA, given)[0];
     if (fault !== undefined) throw faultError(fault, "the change");
-    const next = completeTree(SCHEMA, merge(this.#stored, patch)) as Config;
+    const merged = merge(this.#stored, others);
+    const whole = bridges === undefined ? merged : { ...merged, bridges };
+    const next = completeTree(SCHEMA, whole) as Config;
     const changed = changedKeys(this.#stored, next, "");
     if (changed.length === 0) return [];
     await check(next, this.#stored);
     this.#stored = next;
     this.writes += 1;
+    this.onChanged(next);
     return changed;
   }
 
@@ -59,14 +67,11 @@ export class MemoryConfigStore implements ConfigStore {
   }
 }
 
-function merge(base: Tree, patch: Tree, isMap = false): Tree {
+function merge(base: Tree, patch: Tree): Tree {
   const merged = new Map(Object.entries(base));
   for (const [name, value] of Object.entries(patch)) {
     const was = merged.get(name);
-    if (isMap && value === null) merged.delete(name);
-    else if (!isMap && isTree(value) && isTree(was)) {
-      merged.set(name, merge(was, value, name === "bridges"));
-    } else merged.set(name, value);
+    merged.set(name, isTree(value) && isTree(was) ? merge(was, value) : value);
   }
   return Object.fromEntries(merged);
 }

@@ -73,7 +73,7 @@ function listOf(
 
 /** A forward that keeps the topic is V1's plain string; one with a mapping or overrides is an object. */
 function showForward(rule: Forward): unknown {
-  return rule.remote_topic === "" && hasNoOverrides(rule) && rule.qos === null
+  return rule.remote_topic === "" && isPlain(rule) && rule.qos === null
     ? rule.local_topic
     : { ...rule };
 }
@@ -90,7 +90,7 @@ function readForward(item: unknown, name: string): JsonObject {
 }
 
 function showSubscription(rule: Subscription): unknown {
-  return rule.local_topic === "" && hasNoOverrides(rule)
+  return rule.local_topic === "" && isPlain(rule)
     ? { topic: rule.remote_topic, qos: rule.qos }
     : { ...rule };
 }
@@ -105,8 +105,10 @@ function readSubscription(item: unknown, name: string): JsonObject {
   };
 }
 
-function hasNoOverrides({ retain, prefix, suffix }: Forward | Subscription): boolean {
-  return retain === null && prefix === "" && suffix === "";
+/** Nothing in it that V1's own form could not say. */
+function isPlain(rule: Forward | Subscription): boolean {
+  const hasOverrides = rule.retain !== null || rule.prefix !== "" || rule.suffix !== "";
+  return !hasOverrides && rule.name === null && rule.enable && rule.description === "";
 }
 
 /** NanoMQ writes the retain override as 0, 1, or 2 for "as it came". */
@@ -118,6 +120,9 @@ function readOverrides(rule: JsonObject): JsonObject {
     [2, null],
   ]);
   return {
+    name: member(rule, "name") ?? null,
+    enable: member(rule, "enable") ?? true,
+    description: member(rule, "description") ?? "",
     retain: flags.has(retain) ? flags.get(retain) : retain,
     prefix: member(rule, "prefix") ?? "",
     suffix: member(rule, "suffix") ?? "",
