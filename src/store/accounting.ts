@@ -99,7 +99,16 @@ export class Accounting {
 }
 
 function zeros(): Numbers {
-  return { queue: 0, session: 0, retained: 0, inbound: 0, record: 0, time: 0, delete: 0 };
+  return {
+    queue: 0,
+    session: 0,
+    retained: 0,
+    inbound: 0,
+    record: 0,
+    outbox: 0,
+    time: 0,
+    delete: 0,
+  };
 }
 
 function newTally(): Tally {
@@ -127,6 +136,7 @@ function countsOf(tally: Tally): WriteCounts {
     retained: count("retained"),
     inbound: count("inbound"),
     record: count("record"),
+    outbox: count("outbox"),
     time: count("time"),
     delete: count("delete"),
   };

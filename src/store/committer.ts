@@ -97,6 +97,7 @@ export class Committer implements CommitSource {
     for (const [body, change] of encoded.bodyUses) bodies.use(body, change);
     const bodyOf = group.bodies.size === 0 ? () => 0 : bodyIn(group);
     for (const session of group.sessions) session.land(bodyOf);
+    for (const outbox of group.outboxes) outbox.land();
     pending.settle();
     if (encoded.cost.isEmpty) return;
     accounting.committed(encoded.cost, this.#isSynced, this.#deps.nowMs());

@@ -1,14 +1,19 @@
 import { isGatewayError } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
 import type { Database } from "./database.ts";
-import { TABLE, tableRange } from "./keys.ts";
-import type { QueueTotals } from "./session-store.ts";
+import { type Table, tableRange } from "./keys.ts";
 
 /** Less than this is not worth a compaction while entries are still being removed. */
 const BUSY_BYTES = 8_388_608;
 
 /** Less than this is never worth one. */
 const QUIET_BYTES = 1_048_576;
+
+/** Topic and payload bytes: what is there, and what was removed from disk since the last compaction. */
+export interface RemovedBytes {
+  readonly bytes: number;
+  removedBytes: number;
+}
 
 /**
  * LevelDB frees what was removed only when it happens to rewrite that part. After a drain that
@@ -18,15 +23,17 @@ const QUIET_BYTES = 1_048_576;
 export class Compaction {
   readonly #log: Log;
   readonly #database: Database;
-  readonly #totals: QueueTotals;
+  readonly #totals: RemovedBytes;
+  readonly #tables: readonly Table[];
   #removedBefore = 0;
   #running: Promise<void> | null = null;
   count = 0;
 
-  constructor(log: Log, database: Database, totals: QueueTotals) {
+  constructor(log: Log, database: Database, totals: RemovedBytes, tables: readonly Table[]) {
     this.#log = log;
     this.#database = database;
     this.#totals = totals;
+    this.#tables = tables;
   }
 
   /** Starts a compaction if one is due; to be called every few seconds. */
@@ -50,7 +57,7 @@ export class Compaction {
   async #compact(): Promise<void> {
     const { removedBytes } = this.#totals;
     try {
-      for (const table of [TABLE.queue, TABLE.body]) {
+      for (const table of this.#tables) {
         const { gte, lt } = tableRange(table);
         await this.#database.compact(gte, lt);
       }

@@ -1,7 +1,7 @@
 import { type GatewayError, isGatewayError } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
 import type { SessionRecord, StoredMessage, StoredSubscription } from "../mqtt/index.ts";
-import type { Clock } from "../time/index.ts";
+import type { Clock, Timer } from "../time/index.ts";
 import { Accounting } from "./accounting.ts";
 import { Bodies } from "./bodies.ts";
 import { ByteWriter } from "./bytes.ts";
@@ -22,6 +22,12 @@ import { Health } from "./health.ts";
 import { TABLE, textKey } from "./keys.ts";
 import { retainedBatches, sessionBatches, subscriptionsOf, unusedBodies } from "./loading.ts";
 import { readMessage, sizeOf } from "./message-codec.ts";
+import {
+  type OutboxConfig,
+  type OutboxHost,
+  type OutboxTotals,
+  StoredOutbox,
+} from "./outbox/index.ts";
 import { Pending } from "./pending.ts";
 import { parseRow, Reader } from "./reader.ts";
 import { type RecordTable, StoredTable } from "./record-table.ts";
@@ -32,6 +38,16 @@ import type { SetAside, StoreStatus, WriteCause } from "./status.ts";
 import { Sweeper } from "./sweeper.ts";
 import { Upkeep } from "./upkeep.ts";
 import { beginValue, endValue, openValue } from "./value.ts";
+
+/** How often what is too old is looked for in the outboxes. */
+const TRIM_EVERY_MS = 1000;
+
+const UNBOUNDED: OutboxConfig = {
+  maxMessages: Number.POSITIVE_INFINITY,
+  maxBytes: Number.POSITIVE_INFINITY,
+  maxAgeMs: 0,
+  policy: "drop_oldest",
+};
 
 export interface CoreDeps {
   readonly log: Log;
@@ -70,7 +86,11 @@ export class StoreCore implements EngineStore {
   readonly #loop: CommitLoop;
   readonly #sweeper: Sweeper;
   readonly #reader: Reader;
-  readonly #compaction: Compaction;
+  readonly #compactions: readonly Compaction[];
+  readonly #outboxes = new Map<string, StoredOutbox>();
+  readonly #outboxTotals: OutboxTotals = { bytes: 0, removedBytes: 0, cancelled: 0 };
+  readonly #outboxHost: OutboxHost;
+  #trimTimer: Timer | null = null;
   readonly #health: Health;
   readonly #host: SessionHost;
   readonly #upkeep: Upkeep;
@@ -111,7 +131,10 @@ export class StoreCore implements EngineStore {
       recorded,
       committed,
     });
-    this.#compaction = new Compaction(log, database, this.#totals);
+    this.#compactions = [
+      new Compaction(log, database, this.#totals, [TABLE.queue, TABLE.body]),
+      new Compaction(log, database, this.#outboxTotals, [TABLE.chunk]),
+    ];
     this.#health = new Health({ log, space: this.#space }, { maxBytes: cfg.maxBytes });
     this.#host = {
       pending,
@@ -127,12 +150,28 @@ export class StoreCore implements EngineStore {
       database,
       space: this.#space,
       health: this.#health,
-      compaction: this.#compaction,
+      compactions: this.#compactions,
       accounting: this.#accounting,
       putMeta: (key, writeValue) => this.#putMeta(key, writeValue),
       commitNow: () => this.#loop.schedule(true),
     });
-    this.#loop.onSettled((_, error) => this.#health.settled(error));
+    this.#outboxHost = {
+      log,
+      clock,
+      database,
+      pending,
+      totals: this.#outboxTotals,
+      recorded,
+      onDamage: (key, reason) => this.#damaged(key, reason),
+      nowMs: () => this.nowMs(),
+      admit: (bytes) => this.admit(bytes),
+      schedule: (isUrgent) => this.#loop.schedule(isUrgent),
+      committed: () => committed(true),
+    };
+    this.#loop.onSettled((_, error) => {
+      this.#health.settled(error);
+      if (error !== null) for (const outbox of this.#outboxes.values()) outbox.failed(error);
+    });
   }
 
   /** Reads what is on disk. @throws whatever LevelDB reports (rejects). */
@@ -144,6 +183,7 @@ export class StoreCore implements EngineStore {
         accounting: this.#accounting,
         found: (number, clientId) => this.#found(number, clientId),
         left: (number) => new StoredSession(this.#host, "", number, "left"),
+        outbox: (name) => this.outbox(name),
       }),
     );
     this.#upkeep.continueFrom(found.time);
@@ -164,6 +204,9 @@ export class StoreCore implements EngineStore {
     for (const session of found.left) this.#sweeper.add(session);
     if (setAside?.isRepaired === true) void this.#tidyBodies(found.highestBody);
     this.#upkeep.start();
+    this.#trimTimer = this.#deps.clock.every(TRIM_EVERY_MS, () => {
+      for (const outbox of this.#outboxes.values()) outbox.trim();
+    });
   }
 
   /** Records that the folder has this layout, completely. */
@@ -174,10 +217,12 @@ export class StoreCore implements EngineStore {
   /** Commits what is recorded and stops; the database is left open. */
   async stop(): Promise<void> {
     this.#sweeper.stop();
+    this.#trimTimer?.cancel();
+    for (const outbox of this.#outboxes.values()) await outbox.idle();
     await this.#upkeep.stop();
     await this.#loop.stop();
     await this.#sweeper.idle();
-    await this.#compaction.idle();
+    for (const compaction of this.#compactions) await compaction.idle();
     this.#health.stop();
   }
 
@@ -295,6 +340,16 @@ export class StoreCore implements EngineStore {
     );
   }
 
+  /** The outbox of this name, with the bounds it last had or unbounded. */
+  outbox(name: string): StoredOutbox {
+    let outbox = this.#outboxes.get(name);
+    if (outbox === undefined) {
+      outbox = new StoredOutbox(this.#outboxHost, name, UNBOUNDED);
+      this.#outboxes.set(name, outbox);
+    }
+    return outbox;
+  }
+
   /** The session of a client if it has one. */
   knownSession(clientId: string): StoredSession | undefined {
     return this.#sessions.get(clientId);
@@ -314,7 +369,7 @@ export class StoreCore implements EngineStore {
   /** Resolves when ended sessions have been swept up and no compaction is under way. */
   async idle(): Promise<void> {
     await this.#sweeper.idle();
-    await this.#compaction.idle();
+    for (const compaction of this.#compactions) await compaction.idle();
   }
 
   status(): StoreStatus {
@@ -339,8 +394,9 @@ export class StoreCore implements EngineStore {
       failedCommits,
       lastCommitMs,
       longestCommitMs,
-      cancelled: this.#totals.cancelled,
-      compactions: this.#compaction.count,
+      outboxBytes: this.#outboxTotals.bytes,
+      cancelled: this.#totals.cancelled + this.#outboxTotals.cancelled,
+      compactions: this.#compactions.reduce((sum, { count }) => sum + count, 0),
       writes: this.#accounting.total,
       writesToday: this.#accounting.today(nowMs),
       writesYesterday: this.#accounting.yesterday(nowMs),

@@ -88,10 +88,10 @@ export class Database {
    * The rows of a range, in batches.
    * @throws GatewayError STORE_READ_FAILED (rejects).
    */
-  async *rows(range: KeyRange): AsyncGenerator<[Buffer, Buffer][]> {
+  async *rows(range: KeyRange, rowsPerRead?: number): AsyncGenerator<[Buffer, Buffer][]> {
     await this.#reopening?.catch(() => {});
     try {
-      yield* rowsOf(this.#handle, range);
+      yield* rowsOf(this.#handle, range, rowsPerRead);
     } catch (err) {
       throw readError(err);
     }

@@ -4,6 +4,10 @@ import type { Bodies } from "./bodies.ts";
 import type { ByteWriter } from "./bytes.ts";
 import { writeEntry, writeReleased } from "./entry-codec.ts";
 import {
+  namedKey,
+  outboxChunkKey,
+  TABLE,
+  textKey,
   writeBodyKey,
   writeInboundKey,
   writeQueueKey,
@@ -13,6 +17,7 @@ import {
 } from "./keys.ts";
 import type { LevelBatch } from "./leveldb/index.ts";
 import { entrySize, writeMessage } from "./message-codec.ts";
+import type { OutboxWriter } from "./outbox/index.ts";
 import type { Group, SessionOperations } from "./pending.ts";
 import { writeSession, writeSubscription } from "./record-codec.ts";
 import type { StoredSession } from "./session-store.ts";
@@ -21,6 +26,9 @@ import { beginValue, endValue } from "./value.ts";
 
 /** Records encoded in one turn of the event loop: one to two milliseconds. */
 const RECORDS_PER_TURN = 1024;
+
+/** What an outbox's chunk costs, in records. */
+const RECORDS_PER_CHUNK = 128;
 
 /** A group turned into a batch. */
 export interface EncodedGroup {
@@ -56,6 +64,11 @@ export class GroupWriter {
       if (this.#isTurnOver()) await nextTurn();
       for (const [seq, entry] of session.inFlight.queue) {
         this.#encodeEntry(session.number, seq, entry);
+        if (this.#isTurnOver()) await nextTurn();
+      }
+    }
+    for (const outbox of group.outboxes) {
+      for (const _ of outbox.encode(this.#outboxWriter(outbox.name))) {
         if (this.#isTurnOver()) await nextTurn();
       }
     }
@@ -132,6 +145,28 @@ export class GroupWriter {
     if (entry.message === null) writeReleased(out, entry);
     else writeEntry(out, entry, entrySize(entry), body);
     this.#finishPut("queue", keyEnd);
+  }
+
+  #outboxWriter(name: string): OutboxWriter {
+    const put = (key: Buffer, writeValue: (out: ByteWriter) => void) =>
+      this.#put(
+        "outbox",
+        () => this.#out.rawBytes(key),
+        () => writeValue(this.#out),
+      );
+    return {
+      state: (writeValue) => put(textKey(TABLE.outbox, name), writeValue),
+      gap: (topic, writeValue) => {
+        const key = namedKey(TABLE.gap, name, topic);
+        if (writeValue === null) this.#delete((out) => out.rawBytes(key));
+        else put(key, writeValue);
+      },
+      chunk: (first, writeValue) => {
+        put(outboxChunkKey(name, first), writeValue);
+        this.#records += RECORDS_PER_CHUNK;
+      },
+      deleteChunk: (first) => this.#delete((out) => out.rawBytes(outboxChunkKey(name, first))),
+    };
   }
 
   #encodeRetained(topic: string, message: StoredMessage | null): void {

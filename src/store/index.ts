@@ -10,6 +10,17 @@ export type {
   StoreState,
 } from "./engine-store.ts";
 export { RETAINED_IN_MEMORY_BYTES } from "./engine-store.ts";
+export type {
+  DurableOutbox,
+  OutboxConfig,
+  OutboxDropReason,
+  OutboxEntry,
+  OutboxGap,
+  OutboxMessage,
+  OutboxPolicy,
+  OutboxStatus,
+} from "./outbox/index.ts";
+export { OUTBOX_DROP_REASONS } from "./outbox/index.ts";
 export type { RecordTable } from "./record-table.ts";
 export type { SetAside, StoreStatus, WriteCause, WriteCount, WriteCounts } from "./status.ts";
 export { WRITE_CAUSES } from "./status.ts";

@@ -17,6 +17,9 @@ import { type ByteWriter, MAX_UINT48 } from "./bytes.ts";
  * | retained | topic (UTF-8) |
  * | packet | text (UTF-8), see TextTable |
  * | record | name of the record table, U+0000, key (UTF-8) |
+ * | outbox | name of the outbox: see OutboxState |
+ * | gap | name of the outbox, U+0000, topic (UTF-8) |
+ * | chunk | name of the outbox, U+0000, sequence of its first entry |
  * | body | body number |
  *
  * Keys of aedes-persistence-level start with a lower-case letter and stand behind all of these.
@@ -30,6 +33,9 @@ export const TABLE = {
   retained: 0x14,
   packet: 0x15,
   record: 0x16,
+  outbox: 0x17,
+  gap: 0x18,
+  chunk: 0x19,
   body: 0x1f,
 } as const;
 
@@ -108,6 +114,28 @@ export function seqOfKey(key: Buffer): number {
   return key.readUIntBE(SEQ_AT, SEQ_BYTES);
 }
 
+/** The key of a row behind a name, which holds no U+0000. */
+export function namedKey(table: Table, name: string, text: string): Buffer {
+  return textKey(table, `${name}\0${text}`);
+}
+
+export function outboxChunkKey(name: string, first: number): Buffer {
+  const prefix = namedKey(TABLE.chunk, name, "");
+  const key = Buffer.allocUnsafe(prefix.length + SEQ_BYTES);
+  prefix.copy(key);
+  key.writeUIntBE(first, prefix.length, SEQ_BYTES);
+  return key;
+}
+
+/** The outbox and the sequence in a chunk's key. */
+export function nameOfChunkKey(key: Buffer): string {
+  return key.toString("utf8", 1, Math.max(1, key.length - SEQ_BYTES - 1));
+}
+
+export function seqOfChunkKey(key: Buffer): number {
+  return key.readUIntBE(key.length - SEQ_BYTES, SEQ_BYTES);
+}
+
 /** A range of keys: from `gte` up to and without `lt`. */
 export interface KeyRange {
   readonly gte: Buffer;
@@ -128,4 +156,23 @@ export function sessionRange(table: Table, session: number): KeyRange {
   const lt = Buffer.from(gte);
   lt.writeUIntBE(session + 1, 1, 6);
   return { gte, lt };
+}
+
+/** Every key in a table that stands behind a name. */
+export function namedRange(table: Table, name: string): KeyRange {
+  return { gte: namedKey(table, name, ""), lt: textKey(table, `${name}\x01`) };
+}
+
+export function outboxChunks(name: string): KeyRange {
+  return namedRange(TABLE.chunk, name);
+}
+
+/** Every row of an outbox. */
+export function outboxRanges(name: string): readonly KeyRange[] {
+  const state = textKey(TABLE.outbox, name);
+  return [
+    { gte: state, lt: Buffer.concat([state, Buffer.of(0)]) },
+    namedRange(TABLE.gap, name),
+    outboxChunks(name),
+  ];
 }

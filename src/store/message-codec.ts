@@ -143,7 +143,7 @@ export function readOptionalText(from: ByteReader): string | null {
   return from.u8() === 0 ? null : from.text();
 }
 
-function writeProperties(out: ByteWriter, properties: MessageProperties): void {
+export function writeProperties(out: ByteWriter, properties: MessageProperties): void {
   const format = properties.payloadFormatIndicator;
   const expiry = properties.messageExpiryInterval;
   const { contentType, responseTopic, correlationData, userProperties } = properties;
@@ -169,7 +169,7 @@ function writeProperties(out: ByteWriter, properties: MessageProperties): void {
   }
 }
 
-function readProperties(from: ByteReader): MessageProperties {
+export function readProperties(from: ByteReader): MessageProperties {
   const flags = from.u8();
   const has = (flag: number) => (flags & flag) !== 0;
   return {

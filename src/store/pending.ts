@@ -6,6 +6,7 @@ import type {
 } from "../mqtt/index.ts";
 import type { KeyRange } from "./keys.ts";
 import { entrySize } from "./message-codec.ts";
+import type { StoredOutbox } from "./outbox/index.ts";
 import type { StoredSession } from "./session-store.ts";
 import type { WriteCause } from "./status.ts";
 
@@ -65,6 +66,7 @@ export interface RowOperation {
 /** The operations that are written together. */
 export class Group {
   readonly sessions: StoredSession[] = [];
+  readonly outboxes: StoredOutbox[] = [];
   readonly retained = new Map<string, StoredMessage | null>();
   /** By the key's bytes in latin1. */
   readonly rows = new Map<string, RowOperation>();
@@ -138,6 +140,7 @@ export class Pending {
     this.open = new Group();
     this.#newest = null;
     for (const session of group.sessions) session.freeze();
+    for (const outbox of group.outboxes) outbox.freeze();
     return group;
   }
 
@@ -156,6 +159,10 @@ export class Pending {
     const recorded = new Set(failed.sessions);
     for (const session of later.sessions) if (!recorded.has(session)) failed.sessions.push(session);
     for (const session of failed.sessions) session.restore();
+    for (const outbox of later.outboxes) {
+      if (!failed.outboxes.includes(outbox)) failed.outboxes.push(outbox);
+    }
+    for (const outbox of failed.outboxes) outbox.restore();
     for (const [topic, message] of later.retained) failed.retained.set(topic, message);
     for (const [name, row] of later.rows) failed.rows.set(name, row);
     for (const message of later.shared) failed.shared.add(message);
@@ -165,6 +172,11 @@ export class Pending {
     for (const session of failed.sessions) {
       failed.operations += session.open?.count ?? 0;
       failed.bytes += session.open?.bytes ?? 0;
+    }
+    for (const outbox of failed.outboxes) {
+      const { operations, bytes } = outbox.recount();
+      failed.operations += operations;
+      failed.bytes += bytes;
     }
     for (const message of failed.retained.values()) failed.bytes += message?.payload.length ?? 0;
     for (const row of failed.rows.values()) failed.bytes += row.value?.length ?? 0;

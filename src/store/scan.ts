@@ -4,8 +4,17 @@ import type { Bodies } from "./bodies.ts";
 import { MalformedRecord } from "./bytes.ts";
 import { readEntrySummary } from "./entry-codec.ts";
 import type { TimeMark } from "./gateway-time.ts";
-import { FOREIGN_TABLES, seqOfKey, sessionOfKey, TABLE, tableRange, textKey } from "./keys.ts";
+import {
+  FOREIGN_TABLES,
+  nameOfChunkKey,
+  seqOfKey,
+  sessionOfKey,
+  TABLE,
+  tableRange,
+  textKey,
+} from "./keys.ts";
 import { type LevelHandle, rowsOf } from "./leveldb/index.ts";
+import { readState, type StoredOutbox } from "./outbox/index.ts";
 import { readSession } from "./record-codec.ts";
 import type { StoredSession } from "./session-store.ts";
 import { openValue } from "./value.ts";
@@ -43,6 +52,7 @@ export interface ScanTarget {
   /** Makes the session that was found, or one whose rows were left. */
   found(number: number, clientId: string): StoredSession;
   left(number: number): StoredSession;
+  outbox(name: string): StoredOutbox;
 }
 
 /**
@@ -123,6 +133,19 @@ class Walk {
         if (body !== 0) this.#target.bodies.use(body, 1);
         break;
       }
+      case TABLE.outbox:
+        this.#target.outbox(key.toString("utf8", 1)).foundState(readState(openValue(key, value)));
+        break;
+      case TABLE.gap: {
+        const [name = "", topic] = key.toString("utf8", 1).split("\0");
+        if (topic === undefined) throw new MalformedRecord("the key names no topic");
+        this.#target.outbox(name).foundGap(topic, openValue(key, value));
+        break;
+      }
+      case TABLE.chunk:
+        if (key.length < 8) throw new MalformedRecord("the key is too short");
+        this.#target.outbox(nameOfChunkKey(key)).foundChunk(key, value);
+        break;
       case TABLE.retained:
       case TABLE.packet:
       case TABLE.record:

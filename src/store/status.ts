@@ -7,6 +7,7 @@ export const WRITE_CAUSES = [
   "retained",
   "inbound",
   "record",
+  "outbox",
   "time",
   "delete",
 ] as const;
@@ -64,6 +65,8 @@ export interface StoreStatus {
   readonly failedCommits: number;
   readonly lastCommitMs: number;
   readonly longestCommitMs: number;
+  /** Topic and payload bytes in all outboxes. */
+  readonly outboxBytes: number;
   /** Entries added and removed again before their commit, which therefore were never written. */
   readonly cancelled: number;
   /** Compactions asked for after entries were removed. */
@@ -89,6 +92,7 @@ export function statusBeforeStart(maxBytes: number): StoreStatus {
     retained: none,
     inbound: none,
     record: none,
+    outbox: none,
     time: none,
     delete: none,
   };
@@ -110,6 +114,7 @@ export function statusBeforeStart(maxBytes: number): StoreStatus {
     failedCommits: 0,
     lastCommitMs: 0,
     longestCommitMs: 0,
+    outboxBytes: 0,
     cancelled: 0,
     compactions: 0,
     writes,

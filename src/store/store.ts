@@ -18,6 +18,7 @@ import type {
 import { FOREIGN_TABLES } from "./keys.ts";
 import { isDiskFull, type LevelDriver, levelDriver } from "./leveldb/index.ts";
 import { openStore, UnusableStore } from "./opening.ts";
+import { type DurableOutbox, type OutboxConfig, OutboxFace } from "./outbox/index.ts";
 import type { RecordTable } from "./record-table.ts";
 import { FORMAT, type ScanResult } from "./scan.ts";
 import { dropBallast } from "./space.ts";
@@ -60,6 +61,12 @@ export interface Store extends EngineStore {
    * @throws Error for another name
    */
   table(name: string): RecordTable;
+
+  /**
+   * The outbox of this name, with these bounds from now on; there is one of each name. It may be
+   * asked for before `start` and used after. `name` holds no U+0000.
+   */
+  outbox(name: string, cfg: OutboxConfig): DurableOutbox;
 
   /** Resolves when nothing is being swept up or compacted any more. */
   idle(): Promise<void>;
@@ -138,6 +145,10 @@ export class LevelStore implements Store {
 
   table(name: string): RecordTable {
     return this.core.table(name);
+  }
+
+  outbox(name: string, cfg: OutboxConfig): DurableOutbox {
+    return new OutboxFace(() => this.#core, name, cfg);
   }
 
   nowMs(): number {

@@ -27,7 +27,7 @@ export interface UpkeepDeps {
   readonly database: Database;
   readonly space: Space;
   readonly health: Health;
-  readonly compaction: Compaction;
+  readonly compactions: readonly Compaction[];
   readonly accounting: Accounting;
   /** Records a row of the meta table. */
   putMeta(key: Buffer, writeValue: (out: ByteWriter) => void): void;
@@ -109,14 +109,14 @@ export class Upkeep {
   }
 
   async #takeSamples(): Promise<void> {
-    const { space, health, compaction } = this.#deps;
+    const { space, health, compactions } = this.#deps;
     const count = this.#samples++;
     await space.sampleVolume();
     if (health.state !== "ready" || count % FILES_EVERY === 0) {
       await space.sampleFiles();
       await space.takeBallast();
       if (this.#time.hasJumped()) this.recordTime();
-      compaction.check();
+      for (const compaction of compactions) compaction.check();
       if (health.state === "full") await this.#unstick();
     }
     health.update();

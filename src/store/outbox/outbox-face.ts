@@ -1,0 +1,76 @@
+import { GatewayError } from "../../errors/index.ts";
+import type {
+  DurableOutbox,
+  OutboxConfig,
+  OutboxEntry,
+  OutboxGap,
+  OutboxMessage,
+  OutboxStatus,
+} from "./outbox.ts";
+import type { StoredOutbox } from "./stored-outbox.ts";
+
+/** What an outbox looks like before the store is open, or after. */
+const CLOSED: OutboxStatus = {
+  messages: 0,
+  bytes: 0,
+  waiting: 0,
+  oldestAtMs: null,
+  dropped: { queue_full: 0, too_large: 0, too_old: 0, store_full: 0 },
+};
+
+/** An outbox that can be handed to its user before the store is open. */
+export class OutboxFace implements DurableOutbox {
+  readonly #core: () => { outbox(name: string): StoredOutbox } | null;
+  readonly #name: string;
+  readonly #cfg: OutboxConfig;
+  #found: StoredOutbox | null = null;
+
+  constructor(
+    core: () => { outbox(name: string): StoredOutbox } | null,
+    name: string,
+    cfg: OutboxConfig,
+  ) {
+    this.#core = core;
+    this.#name = name;
+    this.#cfg = cfg;
+  }
+
+  async append(message: OutboxMessage, isUrgent = false): Promise<void> {
+    await this.#outbox.append(message, isUrgent);
+  }
+
+  async take(afterSeq: number, limit: number): Promise<readonly OutboxEntry[]> {
+    return this.#outbox.take(afterSeq, limit);
+  }
+
+  remove(seq: number): void {
+    this.#outbox.remove(seq);
+  }
+
+  gaps(): readonly OutboxGap[] {
+    return this.#outbox.gaps();
+  }
+
+  report(messages: readonly OutboxMessage[]): void {
+    this.#outbox.report(messages);
+  }
+
+  discard(): Promise<void> {
+    return this.#outbox.discard();
+  }
+
+  status(): OutboxStatus {
+    return this.#core() === null ? CLOSED : this.#outbox.status();
+  }
+
+  get #outbox(): StoredOutbox {
+    if (this.#found !== null) return this.#found;
+    const core = this.#core();
+    if (core === null) {
+      throw new GatewayError("STORE_WRITE_FAILED", { reason: "the store is not open" });
+    }
+    this.#found = core.outbox(this.#name);
+    this.#found.configure(this.#cfg);
+    return this.#found;
+  }
+}

@@ -1,0 +1,98 @@
+import type { MessageProperties, QoS, Topic } from "../../mqtt/index.ts";
+
+/** A message on its way out of the gateway, under its remote topic. */
+export interface OutboxMessage {
+  readonly topic: Topic;
+  readonly payload: Buffer;
+  readonly qos: QoS;
+  readonly retain: boolean;
+  readonly properties?: MessageProperties;
+}
+
+/** A kept message and its place in the order. */
+export interface OutboxEntry {
+  /** Grows with every message, also over restarts; never used twice. */
+  readonly seq: number;
+  readonly message: OutboxMessage;
+  /** When it was appended, as `clock.monotonicMs()` of this process counts; before its start < 0. */
+  readonly appendedAtMs: number;
+}
+
+/**
+ * Why an outbox gave a message up: it is over a bound, larger than the whole bound, older than the
+ * longest age, or (QoS 0 alone, which nobody waits for) the store takes no more.
+ */
+export const OUTBOX_DROP_REASONS = ["queue_full", "too_large", "too_old", "store_full"] as const;
+
+export type OutboxDropReason = (typeof OUTBOX_DROP_REASONS)[number];
+
+/** What is lost when an outbox is full: see OutboxConfig. */
+export type OutboxPolicy = "drop_oldest" | "drop_newest" | "keep_last_per_topic";
+
+/** How much an outbox keeps; bytes are those of topic and payload. */
+export interface OutboxConfig {
+  readonly maxMessages: number;
+  readonly maxBytes: number;
+  /** Messages that wait longer are dropped; 0 = never. */
+  readonly maxAgeMs: number;
+  /**
+   * At a bound the oldest message goes, or the new one, or the oldest that is not the last of its
+   * topic: the last ones then move to the end of the queue.
+   */
+  readonly policy: OutboxPolicy;
+}
+
+/** Messages of one topic that were dropped, and not yet reported. */
+export interface OutboxGap {
+  /** Null: topics beyond the bound on their number, together. */
+  readonly topic: string | null;
+  /** When the first and the last of them were appended; wall clock, ms. */
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly count: number;
+}
+
+/** An outbox in numbers. */
+export interface OutboxStatus {
+  readonly messages: number;
+  /** Bytes of topic and payload. */
+  readonly bytes: number;
+  /** Messages that nobody has taken yet. */
+  readonly waiting: number;
+  /** Wall clock, ms, about when the oldest message was appended; null when there is none. */
+  readonly oldestAtMs: number | null;
+  /** Since the start. */
+  readonly dropped: Readonly<Record<OutboxDropReason, number>>;
+}
+
+/**
+ * A durable queue, oldest first. What is appended joins the open group, with everything else that is
+ * recorded for the same publication; what is removed before the group is committed is never
+ * written. A message leaves only by `remove`, or by being dropped at a bound, which is counted and
+ * noted as a gap. What `take` has handed out is on its way and is not dropped.
+ */
+export interface DurableOutbox {
+  /**
+   * Resolves when the message is durable, has been removed, or was dropped by the bounds. `isUrgent`:
+   * nobody is there to remove it soon.
+   * @throws GatewayError STORE_FULL or STORE_WRITE_FAILED (rejects): it is not kept. QoS 0 is
+   * dropped and counted instead.
+   */
+  append(message: OutboxMessage, isUrgent?: boolean): Promise<void>;
+  /**
+   * Up to `limit` entries with a `seq` above `afterSeq`, in order. QoS 2 comes only when it is
+   * durable: a crash would forget that it was sent, and its publisher sends it again.
+   * @throws GatewayError STORE_READ_FAILED (rejects); trying again later is right
+   */
+  take(afterSeq: number, limit: number): Promise<readonly OutboxEntry[]>;
+  /** Forgets an entry; harmless when it is gone. */
+  remove(seq: number): void;
+  /** What was dropped and not reported yet, also by an earlier run. */
+  gaps(): readonly OutboxGap[];
+  /** Appends messages that report all gaps, above the bounds, and forgets the gaps in the same commit. */
+  report(messages: readonly OutboxMessage[]): void;
+  /** Gives everything up, and what is noted of it. */
+  discard(): Promise<void>;
+  /** Cheap, never throws. */
+  status(): OutboxStatus;
+}

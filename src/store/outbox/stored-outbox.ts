@@ -1,0 +1,757 @@
+import { GatewayError, isGatewayError } from "../../errors/index.ts";
+import type { Log } from "../../log/index.ts";
+import type { Clock } from "../../time/index.ts";
+import type { ByteReader, ByteWriter } from "../bytes.ts";
+import type { Database } from "../database.ts";
+import type { StoreRefusal } from "../engine-store.ts";
+import { outboxChunkKey, outboxChunks, outboxRanges, seqOfChunkKey } from "../keys.ts";
+import type { Pending } from "../pending.ts";
+import { type DamageReport, parseRow } from "../reader.ts";
+import { openValue } from "../value.ts";
+import {
+  type KeptEntry,
+  type OutboxState,
+  readChunk,
+  readSummary,
+  writeChunk,
+  writeState,
+} from "./chunk-codec.ts";
+import { Chunk, KnownChunks } from "./chunks.ts";
+import { Gaps, writeGap } from "./gaps.ts";
+import type {
+  DurableOutbox,
+  OutboxConfig,
+  OutboxDropReason,
+  OutboxEntry,
+  OutboxGap,
+  OutboxMessage,
+  OutboxStatus,
+} from "./outbox.ts";
+import { LastOfTopics, Moves } from "./thinning.ts";
+import { type Unwritten, UnwrittenEntries } from "./unwritten.ts";
+
+/** A chunk's row takes entries up to this many bytes, and so many entries. */
+const CHUNK_BYTES = 65_536;
+const CHUNK_ENTRIES = 512;
+
+/** Rows read at once; their bytes are bounded by the read-ahead. */
+const ROWS_PER_READ = 64;
+
+/** Sequences set aside at once, and how many are left when the next ones are. */
+const RESERVED_SEQS = 100_000;
+const RESERVE_BELOW = 50_000;
+
+/** While older messages cannot be dropped fast enough, so much above its bound the new one is. */
+const OVERSHOOT_SHARE = 1.1;
+const OVERSHOOT_MESSAGES = 1000;
+
+/** Messages dropped in one turn of the event loop. */
+const DROPS_PER_TURN = 500;
+
+const DONE = Promise.resolve();
+
+/** What an outbox needs of the store it is part of. */
+export interface OutboxHost {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly database: Database;
+  readonly pending: Pending;
+  readonly totals: OutboxTotals;
+  readonly onDamage: DamageReport;
+  /** Gateway time, ms. */
+  nowMs(): number;
+  admit(bytes: number): StoreRefusal | null;
+  recorded(): void;
+  schedule(isUrgent: boolean): void;
+  committed(): Promise<void>;
+}
+
+/** Topic and payload bytes of all outboxes: what is there, and what was removed since the last compaction. */
+export interface OutboxTotals {
+  bytes: number;
+  removedBytes: number;
+  /** Messages removed before they were committed. */
+  cancelled: number;
+}
+
+/** How an outbox has its rows written into a batch. */
+export interface OutboxWriter {
+  chunk(first: number, writeValue: (out: ByteWriter) => void): void;
+  state(writeValue: (out: ByteWriter) => void): void;
+  gap(topic: string, writeValue: ((out: ByteWriter) => void) | null): void;
+  deleteChunk(first: number): void;
+}
+
+interface WrittenChunk {
+  readonly entries: readonly Unwritten[];
+}
+
+/**
+ * One outbox. Of what is on disk only the part that is on its way is known in memory; the rest is
+ * two numbers, however long the queue is.
+ */
+export class StoredOutbox implements DurableOutbox {
+  readonly name: string;
+  readonly #host: OutboxHost;
+  #cfg: OutboxConfig;
+  readonly #dropped: Record<OutboxDropReason, number> = {
+    queue_full: 0,
+    too_large: 0,
+    too_old: 0,
+    store_full: 0,
+  };
+  readonly #gaps = new Gaps();
+  readonly #lastOfTopics = new LastOfTopics();
+  readonly #moves = new Moves();
+
+  /** Chunks on disk from the head up to `#readFrom`, and what is behind them. */
+  readonly #known = new KnownChunks();
+  #readFrom = 0;
+  #unreadMessages = 0;
+  #unreadBytes = 0;
+  #unreadMs = 0;
+  /** Sequences that are gone from chunks that have not been read. */
+  readonly #goneUnread = new Set<number>();
+  readonly #unwritten = new UnwrittenEntries();
+
+  #nextSeq = 1;
+  #seqLimit = 0;
+  #takenSeq = 0;
+  #messages = 0;
+  #bytes = 0;
+  #takenMessages = 0;
+  #openMessages = 0;
+  #openBytes = 0;
+
+  /** What the next commit has to write besides entries. */
+  #dead: number[] = [];
+  #isStateDirty = false;
+  /** Rows a failed commit may have left. */
+  readonly #uncertain = new Set<number>();
+
+  /** The commit in flight: it holds every entry below `#boundary`. */
+  #boundary = 0;
+  #inFlight: {
+    readonly dead: number[];
+    readonly isStateDirty: boolean;
+    readonly gaps: readonly string[];
+    readonly chunks: WrittenChunk[];
+    readonly uncertain: readonly number[];
+  } | null = null;
+  #isListed = false;
+  #countedOperations = 0;
+  #countedBytes = 0;
+
+  #reading: Promise<void> | null = null;
+  #trimming: Promise<void> | null = null;
+
+  constructor(host: OutboxHost, name: string, cfg: OutboxConfig) {
+    this.#host = host;
+    this.name = name;
+    this.#cfg = cfg;
+  }
+
+  configure(cfg: OutboxConfig): void {
+    this.#cfg = cfg;
+    this.trim();
+  }
+
+  append(message: OutboxMessage, isUrgent = false): Promise<void> {
+    const bytes = Buffer.byteLength(message.topic) + message.payload.length;
+    const atMs = this.#host.nowMs();
+    const refusal = this.#host.admit(bytes);
+    if (refusal !== null) {
+      if (message.qos > 0) {
+        const reason = "the message for the cloud cannot be stored";
+        return Promise.reject(new GatewayError(refusal, { reason }));
+      }
+      this.#noteDrop(message.topic, atMs, "store_full");
+      return DONE;
+    }
+    const { maxBytes, policy } = this.#cfg;
+    if (bytes > maxBytes) {
+      this.#noteDrop(message.topic, atMs, "too_large");
+      return DONE;
+    }
+    if (policy === "drop_newest" ? this.#isOver(1, bytes) : this.#isFarOver()) {
+      this.#noteDrop(message.topic, atMs, "queue_full");
+      return DONE;
+    }
+    let done = DONE;
+    let settle: Unwritten["settle"] = null;
+    if (message.qos > 0) {
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      settle = (error) => (error === null ? resolve() : reject(error));
+      done = promise;
+    }
+    this.#moves.appended();
+    this.#put({ message, bytes, atMs, isReport: false }, settle);
+    if (this.#isOver(0, 0)) this.trim();
+    if (message.qos > 0) this.#host.schedule(isUrgent);
+    return done;
+  }
+
+  async take(afterSeq: number, limit: number): Promise<readonly OutboxEntry[]> {
+    const taken: OutboxEntry[] = [];
+    let from = afterSeq + 1;
+    while (taken.length < limit) {
+      const chunk = this.#known.at(from);
+      if (chunk === undefined) {
+        if (this.#unreadMessages === 0) break;
+        await this.#readMore();
+        continue;
+      }
+      if (chunk.entries === null && !(await this.#readAgain(chunk))) continue;
+      for (const entry of chunk.from(from)) {
+        if (taken.length === limit) break;
+        taken.push(this.#handOut(entry));
+      }
+      if (taken.length === limit) break;
+      chunk.entries = null;
+      from = chunk.last + 1;
+    }
+    for (const { kept } of this.#unwritten.range(from)) {
+      if (taken.length === limit || kept.message.qos === 2) break;
+      taken.push(this.#handOut(kept));
+    }
+    return taken;
+  }
+
+  remove(seq: number): void {
+    this.#forget(seq);
+  }
+
+  gaps(): readonly OutboxGap[] {
+    return this.#gaps.list();
+  }
+
+  report(messages: readonly OutboxMessage[]): void {
+    const atMs = this.#host.nowMs();
+    for (const message of messages) {
+      const bytes = Buffer.byteLength(message.topic) + message.payload.length;
+      this.#put({ message, bytes, atMs, isReport: true }, null);
+    }
+    this.#gaps.clear();
+    this.#changed();
+  }
+
+  async discard(): Promise<void> {
+    const { database, pending, recorded, committed } = this.#host;
+    for (const { kept } of [...this.#unwritten.range(0)]) this.#forget(kept.seq);
+    // Everything that was recorded is on disk then, and all of it goes.
+    await committed();
+    this.#host.totals.removedBytes += this.#bytes;
+    this.#counted(-this.#messages, -this.#bytes);
+    this.#known.clear();
+    this.#goneUnread.clear();
+    this.#unreadMessages = 0;
+    this.#unreadBytes = 0;
+    this.#takenMessages = 0;
+    this.#readFrom = this.#nextSeq;
+    this.#gaps.clear();
+    this.#gaps.dirty.clear();
+    this.#seqLimit = 0;
+    for (const range of outboxRanges(this.name)) {
+      for await (const rows of database.rows(range, ROWS_PER_READ)) {
+        for (const [key] of rows) pending.putRow({ key, value: null, cause: "delete" });
+        recorded();
+        await committed();
+      }
+    }
+  }
+
+  status(): OutboxStatus {
+    const { clock, nowMs } = this.#host;
+    const oldestMs = this.#oldestMs();
+    return {
+      messages: this.#messages,
+      bytes: this.#bytes,
+      waiting: this.#messages - this.#takenMessages,
+      oldestAtMs: oldestMs === null ? null : clock.nowMs() - Math.max(0, nowMs() - oldestMs),
+      dropped: { ...this.#dropped },
+    };
+  }
+
+  /** Drops what is over a bound or too old. */
+  trim(): void {
+    if (this.#trimming !== null || this.#messages === 0) return;
+    if (!this.#isOver(0, 0) && !this.#isTooOld(this.#oldestMs() ?? Number.POSITIVE_INFINITY))
+      return;
+    if (this.#trimInMemory(Number.POSITIVE_INFINITY) === "done") return;
+    this.#trimming = this.#trimOnDisk().finally(() => {
+      this.#trimming = null;
+    });
+  }
+
+  /** Resolves when nothing is being read to be dropped. */
+  async idle(): Promise<void> {
+    await this.#trimming;
+  }
+
+  /** Takes what the scan at the start found: the state comes first, the chunks in order. */
+  foundState({ seqLimit, gone }: OutboxState): void {
+    this.#seqLimit = seqLimit;
+    this.#nextSeq = Math.max(this.#nextSeq, seqLimit);
+    for (const seq of gone) this.#goneUnread.add(seq);
+  }
+
+  foundGap(topic: string, from: ByteReader): void {
+    this.#gaps.found(topic, from);
+  }
+
+  foundChunk(key: Buffer, value: Buffer): void {
+    const first = seqOfChunkKey(key);
+    const { count, bytes, last, firstMs } = readSummary(openValue(key, value), first);
+    let [messages, size] = [count, bytes];
+    if (this.#goneUnread.size > 0) {
+      const gone = readChunk(openValue(key, value), first).filter(({ seq }) =>
+        this.#goneUnread.has(seq),
+      );
+      messages -= gone.length;
+      size -= gone.reduce((sum, entry) => sum + entry.bytes, 0);
+    }
+    if (this.#unreadMessages === 0) this.#unreadMs = firstMs;
+    this.#unreadMessages += messages;
+    this.#unreadBytes += size;
+    this.#nextSeq = Math.max(this.#nextSeq, last + 1);
+    this.#lastOfTopics.isComplete = false;
+    this.#counted(messages, size);
+  }
+
+  /** The open group is closed. */
+  freeze(): void {
+    this.#isListed = false;
+    this.#countedOperations = 0;
+    this.#countedBytes = 0;
+    this.#boundary = this.#nextSeq;
+    this.#inFlight = {
+      dead: this.#dead,
+      isStateDirty: this.#isStateDirty,
+      gaps: [...this.#gaps.dirty],
+      chunks: [],
+      uncertain: [...this.#uncertain],
+    };
+    this.#dead = [];
+    this.#isStateDirty = false;
+    this.#gaps.dirty.clear();
+    this.#openMessages = 0;
+    this.#openBytes = 0;
+  }
+
+  /** Writes the group in flight. One step is one chunk: the caller gives turns in between. */
+  *encode(writer: OutboxWriter): Generator<void> {
+    const inFlight = this.#inFlight;
+    if (inFlight === null) return;
+    if (inFlight.isStateDirty) {
+      const state = { seqLimit: this.#seqLimit, gone: this.#goneSeqs() };
+      writer.state((out) => writeState(out, state));
+    }
+    for (const topic of inFlight.gaps) {
+      const gap = this.#gaps.get(topic);
+      writer.gap(topic, gap === undefined ? null : (out) => writeGap(out, gap));
+    }
+    for (const first of inFlight.dead) writer.deleteChunk(first);
+    const written = new Set<number>();
+    for (const entries of this.#chunksInFlight()) {
+      const kept = entries.map((each) => each.kept);
+      const first = kept[0]?.seq ?? 0;
+      written.add(first);
+      inFlight.chunks.push({ entries });
+      writer.chunk(first, (out) => writeChunk(out, kept));
+      yield;
+    }
+    for (const first of inFlight.uncertain) if (!written.has(first)) writer.deleteChunk(first);
+  }
+
+  /** The group in flight is on disk. */
+  land(): void {
+    const landed = this.#inFlight;
+    if (landed === null) return;
+    this.#inFlight = null;
+    this.#unwritten.written(this.#boundary);
+    this.#boundary = 0;
+    for (const first of landed.uncertain) this.#uncertain.delete(first);
+    for (const { entries } of landed.chunks) this.#landChunk(entries);
+    this.#changed();
+    for (const { entries } of landed.chunks) for (const { settle } of entries) settle?.(null);
+  }
+
+  /** The group in flight may or may not be on disk: it is open again. */
+  restore(): void {
+    const failed = this.#inFlight;
+    this.#inFlight = null;
+    this.#isListed = true;
+    this.#countedOperations = 0;
+    this.#countedBytes = 0;
+    if (failed === null) return;
+    for (const { kept } of this.#unwritten.range(0, this.#boundary)) {
+      this.#openMessages++;
+      this.#openBytes += kept.bytes;
+    }
+    for (const each of this.#unwritten.range(0, this.#boundary)) each.hasFailed = true;
+    this.#boundary = 0;
+    this.#dead = failed.dead.concat(this.#dead);
+    this.#isStateDirty ||= failed.isStateDirty;
+    for (const topic of failed.gaps) this.#gaps.dirty.add(topic);
+    for (const { entries } of failed.chunks) this.#uncertain.add(entries[0]?.kept.seq ?? 0);
+  }
+
+  /** Its operations in the open group, and their topic and payload bytes. */
+  recount(): { operations: number; bytes: number } {
+    this.#countedOperations = this.#operations;
+    this.#countedBytes = this.#openBytes;
+    return { operations: this.#countedOperations, bytes: this.#countedBytes };
+  }
+
+  /** A group was settled with an error: who waits for an entry in it is told, and it is not kept. */
+  failed(error: GatewayError): void {
+    for (const each of this.#unwritten.range(0)) {
+      if (!each.hasFailed) continue;
+      each.hasFailed = false;
+      if (each.settle === null) continue;
+      this.#leave(each);
+      each.settle(error);
+    }
+    this.#unwritten.trim();
+    this.#changed();
+  }
+
+  #put(entry: Omit<KeptEntry, "seq">, settle: Unwritten["settle"]): void {
+    const seq = this.#nextSeq++;
+    if (this.#nextSeq + RESERVE_BELOW > this.#seqLimit) {
+      this.#seqLimit = this.#nextSeq + RESERVED_SEQS;
+      this.#isStateDirty = true;
+    }
+    this.#unwritten.push({ kept: { seq, ...entry }, settle, isGone: false, hasFailed: false });
+    this.#openMessages++;
+    this.#openBytes += entry.bytes;
+    if (this.#isThinned) this.#lastOfTopics.note(entry.message.topic, seq);
+    this.#counted(1, entry.bytes);
+    this.#changed();
+  }
+
+  #handOut({ seq, message, atMs }: KeptEntry): OutboxEntry {
+    if (seq > this.#takenSeq) {
+      this.#takenSeq = seq;
+      this.#takenMessages++;
+    }
+    const { clock, nowMs } = this.#host;
+    return { seq, message, appendedAtMs: clock.monotonicMs() - Math.max(0, nowMs() - atMs) };
+  }
+
+  /** Removes an entry wherever it is; whoever waits for its commit need not any more. */
+  #forget(seq: number): boolean {
+    const unwritten = this.#unwritten.find(seq);
+    if (unwritten !== undefined) {
+      this.#leave(unwritten);
+      this.#unwritten.trim();
+      this.#changed();
+      unwritten.settle?.(null);
+      return true;
+    }
+    const chunk = this.#known.at(seq);
+    const bytes = chunk?.remove(seq) ?? -1;
+    if (chunk === undefined || bytes < 0) return false;
+    this.#left(seq, bytes);
+    this.#host.totals.removedBytes += bytes;
+    if (chunk.left === 0) this.#bury(chunk);
+    else this.#isStateDirty = true;
+    this.#changed();
+    return true;
+  }
+
+  #leave(unwritten: Unwritten): void {
+    const { seq, bytes } = unwritten.kept;
+    unwritten.isGone = true;
+    this.#left(seq, bytes);
+    if (seq < this.#boundary) return;
+    this.#openMessages--;
+    this.#openBytes -= bytes;
+    this.#host.totals.cancelled++;
+  }
+
+  #left(seq: number, bytes: number): void {
+    if (seq <= this.#takenSeq) this.#takenMessages--;
+    this.#counted(-1, -bytes);
+  }
+
+  #bury(chunk: Chunk): void {
+    this.#known.remove(chunk);
+    this.#dead.push(chunk.first);
+  }
+
+  /** The entries in flight, as many as make a chunk at a time. */
+  *#chunksInFlight(): Generator<Unwritten[]> {
+    let entries: Unwritten[] = [];
+    let bytes = 0;
+    // What goes meanwhile is cut off the list.
+    for (const each of [...this.#unwritten.range(0, this.#boundary)]) {
+      if (
+        entries.length === CHUNK_ENTRIES ||
+        (bytes > 0 && bytes + each.kept.bytes > CHUNK_BYTES)
+      ) {
+        yield entries;
+        entries = [];
+        bytes = 0;
+      }
+      // It may have gone while the chunks before it were written.
+      if (each.isGone) continue;
+      entries.push(each);
+      bytes += each.kept.bytes;
+    }
+    if (entries.length > 0) yield entries;
+  }
+
+  /** A chunk some of which is taken or gone is known from the start, if all before it are. */
+  #landChunk(entries: readonly Unwritten[]): void {
+    const kept = entries.map((each) => each.kept);
+    const first = kept[0]?.seq ?? 0;
+    const gone = new Set(entries.flatMap((each) => (each.isGone ? [each.kept.seq] : [])));
+    if (this.#unreadMessages === 0 && (gone.size > 0 || first <= this.#takenSeq)) {
+      const chunk = new Chunk(kept, (seq) => gone.has(seq));
+      if (chunk.last <= this.#takenSeq) chunk.entries = null;
+      this.#readFrom = chunk.last + 1;
+      this.#known.push(chunk);
+      if (chunk.left === 0) this.#bury(chunk);
+      else if (gone.size > 0) this.#isStateDirty = true;
+      return;
+    }
+    if (this.#unreadMessages === 0) this.#unreadMs = kept[0]?.atMs ?? 0;
+    for (const { seq, bytes } of kept) {
+      if (gone.has(seq)) {
+        this.#goneUnread.add(seq);
+        this.#isStateDirty = true;
+        continue;
+      }
+      this.#unreadMessages++;
+      this.#unreadBytes += bytes;
+    }
+  }
+
+  /** Makes the next unread chunks known. */
+  #readMore(): Promise<void> {
+    this.#reading ??= this.#readRows().finally(() => {
+      this.#reading = null;
+    });
+    return this.#reading;
+  }
+
+  async #readRows(): Promise<void> {
+    // What is being written becomes readable before it has landed: it is no chunk yet.
+    const unwritten = this.#unwritten.first?.kept.seq ?? this.#nextSeq;
+    const inFlight = this.#inFlight?.chunks[0]?.entries[0]?.kept.seq ?? unwritten;
+    const range = {
+      gte: outboxChunkKey(this.name, this.#readFrom),
+      lt: outboxChunkKey(this.name, Math.min(unwritten, inFlight)),
+    };
+    const rows = await this.#host.database.read(async (handle) => {
+      const iterator = handle.iterator(range);
+      try {
+        return await iterator.nextv(ROWS_PER_READ);
+      } finally {
+        await iterator.close();
+      }
+    });
+    for (const [key, value] of rows) this.#foundUnread(key, value);
+    if (rows.length > 0) return;
+    // Rows that were there at the start and cannot be read any more.
+    this.#counted(-this.#unreadMessages, -this.#unreadBytes);
+    this.#unreadMessages = 0;
+    this.#unreadBytes = 0;
+  }
+
+  #foundUnread(key: Buffer, value: Buffer): void {
+    const first = seqOfChunkKey(key);
+    this.#readFrom = first + 1;
+    if (this.#uncertain.has(first)) return;
+    const { onDamage } = this.#host;
+    const entries = parseRow(key, () => readChunk(openValue(key, value), first), onDamage);
+    if (entries === null) {
+      this.#dead.push(first);
+      this.#changed();
+      return;
+    }
+    const chunk = new Chunk(entries, (seq) => this.#goneUnread.delete(seq));
+    this.#readFrom = chunk.last + 1;
+    this.#unreadMs = entries.at(-1)?.atMs ?? this.#unreadMs;
+    for (const { seq, bytes } of entries) {
+      if (!chunk.has(seq)) continue;
+      this.#unreadMessages--;
+      this.#unreadBytes -= bytes;
+    }
+    this.#known.push(chunk);
+    if (chunk.left === 0) this.#bury(chunk);
+  }
+
+  /** Fetches the entries of a known chunk again; false when they are lost. */
+  async #readAgain(chunk: Chunk): Promise<boolean> {
+    const key = outboxChunkKey(this.name, chunk.first);
+    const value = await this.#host.database.read((handle) => handle.get(key));
+    const parse = () =>
+      value === undefined ? null : readChunk(openValue(key, value), chunk.first);
+    chunk.entries = parseRow(key, parse, this.#host.onDamage);
+    if (chunk.entries !== null || chunk.left === 0) return chunk.left > 0;
+    if (value === undefined) this.#host.onDamage(key, "its row is missing");
+    for (let seq = chunk.first; seq <= chunk.last; seq++) this.#forget(seq);
+    return false;
+  }
+
+  /** The oldest entry that is not on its way: "disk" = it has to be read first. */
+  #nextWaiting(): KeptEntry | "disk" | null {
+    const from = this.#takenSeq + 1;
+    for (
+      let chunk = this.#known.at(from);
+      chunk !== undefined;
+      chunk = this.#known.at(chunk.last + 1)
+    ) {
+      if (chunk.entries === null) continue;
+      for (const entry of chunk.from(from)) return entry;
+    }
+    if (this.#unreadMessages > 0) return "disk";
+    for (const { kept } of this.#unwritten.range(from)) return kept;
+    return null;
+  }
+
+  #trimInMemory(limit: number): "done" | "more" | "disk" {
+    if (this.#isThinned && !this.#lastOfTopics.isComplete) return "disk";
+    for (let i = 0; i < limit; i++) {
+      const next = this.#nextWaiting();
+      if (next === null) return "done";
+      if (next === "disk") {
+        return this.#isOver(0, 0) || this.#isTooOld(this.#unreadMs) ? "disk" : "done";
+      }
+      if (this.#isOver(0, 0)) this.#giveWay(next);
+      else if (this.#isTooOld(next.atMs)) this.#drop(next, "too_old");
+      else return "done";
+    }
+    return "more";
+  }
+
+  async #trimOnDisk(): Promise<void> {
+    try {
+      if (this.#isThinned && !this.#lastOfTopics.isComplete) await this.#learnTopics();
+      for (;;) {
+        const outcome = this.#trimInMemory(DROPS_PER_TURN);
+        if (outcome === "done") return;
+        if (outcome === "disk") await this.#readMore();
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    } catch (err) {
+      if (!isGatewayError(err)) throw err;
+      this.#host.log.warn({ code: err.code, err: err.message }, "an outbox could not be trimmed");
+    }
+  }
+
+  /** Which message is the last of its topic is not known after a restart. */
+  async #learnTopics(): Promise<void> {
+    for await (const rows of this.#host.database.rows(outboxChunks(this.name), ROWS_PER_READ)) {
+      for (const [key, value] of rows) {
+        const parse = () => readChunk(openValue(key, value), seqOfChunkKey(key));
+        for (const { message, seq } of parseRow(key, parse, this.#host.onDamage) ?? []) {
+          this.#lastOfTopics.note(message.topic, seq);
+        }
+      }
+    }
+    this.#lastOfTopics.isComplete = true;
+  }
+
+  /** The outbox is full: the message is dropped, or moves to the end if it is to be kept longest. */
+  #giveWay(entry: KeptEntry): void {
+    const isLast = this.#isThinned && this.#lastOfTopics.isLast(entry.message.topic, entry.seq);
+    if (!(entry.isReport || isLast) || !this.#moves.take()) {
+      this.#drop(entry, "queue_full");
+      return;
+    }
+    const { message, bytes, atMs, isReport } = entry;
+    const waiting = this.#unwritten.find(entry.seq)?.settle ?? null;
+    // A row's buffer would stay in memory for as long as this message does.
+    const own = { ...message, payload: Buffer.from(message.payload) };
+    this.#put({ message: own, bytes, atMs, isReport }, waiting);
+    const unwritten = this.#unwritten.find(entry.seq);
+    if (unwritten === undefined) this.#forget(entry.seq);
+    else {
+      this.#leave(unwritten);
+      this.#unwritten.trim();
+      this.#changed();
+    }
+  }
+
+  #drop({ seq, message, atMs }: KeptEntry, reason: OutboxDropReason): void {
+    if (!this.#forget(seq)) return;
+    this.#noteDrop(message.topic, atMs, reason);
+  }
+
+  #noteDrop(topic: string, atMs: number, reason: OutboxDropReason): void {
+    this.#dropped[reason]++;
+    const { clock, nowMs } = this.#host;
+    this.#gaps.note(topic, clock.nowMs() - Math.max(0, nowMs() - atMs));
+    this.#changed();
+  }
+
+  get #isThinned(): boolean {
+    return this.#cfg.policy === "keep_last_per_topic";
+  }
+
+  #isOver(messages: number, bytes: number): boolean {
+    const { maxMessages, maxBytes } = this.#cfg;
+    return this.#messages + messages > maxMessages || this.#bytes + bytes > maxBytes;
+  }
+
+  #isFarOver(): boolean {
+    const { maxMessages, maxBytes } = this.#cfg;
+    return (
+      this.#messages > maxMessages * OVERSHOOT_SHARE + OVERSHOOT_MESSAGES ||
+      this.#bytes > maxBytes * OVERSHOOT_SHARE + OVERSHOOT_MESSAGES
+    );
+  }
+
+  #isTooOld(atMs: number): boolean {
+    const { maxAgeMs } = this.#cfg;
+    return maxAgeMs > 0 && this.#host.nowMs() - atMs > maxAgeMs;
+  }
+
+  #oldestMs(): number | null {
+    const { head } = this.#known;
+    if (head !== undefined) return head.oldestMs;
+    if (this.#unreadMessages > 0) return this.#unreadMs;
+    return this.#unwritten.first?.kept.atMs ?? null;
+  }
+
+  #goneSeqs(): number[] {
+    const gone = [...this.#goneUnread];
+    for (const chunk of this.#known) if (chunk.isPartial) gone.push(...chunk.gone());
+    return gone.sort((a, b) => a - b);
+  }
+
+  #counted(messages: number, bytes: number): void {
+    this.#messages += messages;
+    this.#bytes += bytes;
+    this.#host.totals.bytes += bytes;
+  }
+
+  get #operations(): number {
+    return (
+      this.#openMessages +
+      this.#dead.length +
+      (this.#isStateDirty ? 1 : 0) +
+      this.#gaps.dirty.size +
+      (this.#inFlight === null ? this.#uncertain.size : 0)
+    );
+  }
+
+  /** Tells the open group what there is to write now. */
+  #changed(): void {
+    const { pending, recorded } = this.#host;
+    if (!this.#isListed) {
+      if (this.#operations === 0) return;
+      this.#isListed = true;
+      pending.open.outboxes.push(this);
+    }
+    const { operations, bytes } = { operations: this.#operations, bytes: this.#openBytes };
+    pending.open.operations += operations - this.#countedOperations;
+    pending.open.bytes += bytes - this.#countedBytes;
+    this.#countedOperations = operations;
+    this.#countedBytes = bytes;
+    recorded();
+  }
+}
