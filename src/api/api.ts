@@ -27,7 +27,10 @@ export interface Api {
 export function createApi(deps: ApiDeps, cfg: ApiConfig): Api {
   const { http } = cfg;
   const log = deps.log.child({ part: "api" });
-  const access = createAccess({ ...deps, log }, http);
+  const access = createAccess(
+    { ...deps, log, administrator: () => deps.services.configuration.current().http },
+    http,
+  );
   let app: FastifyInstance | null = null;
   let ports: ApiStatus["ports"] = [];
   const sockets = createSockets((request, response) => app?.routing(request, response));
@@ -44,6 +47,7 @@ export function createApi(deps: ApiDeps, cfg: ApiConfig): Api {
       if (!http.enable) return;
       try {
         await access.start();
+        await deps.services.apiKeys.loadBootstrapFile();
         app = await createApp({ ...deps, log }, access);
         signal?.throwIfAborted();
         const tcpPort = await sockets.open("http", http.bind, http.port);

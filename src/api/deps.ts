@@ -44,6 +44,8 @@ export interface NodeFacts {
   readonly nowMs: number;
   readonly isReady: boolean;
   readonly connections: number;
+  readonly sessions: number;
+  readonly maxOpenFiles: number | null;
   readonly configuration: ConfigStatus;
 }
 
@@ -96,6 +98,31 @@ export interface MonitorStep {
   } | null;
 }
 
+export interface ApiKeyView {
+  readonly name: string;
+  readonly apiKey: string;
+  readonly role: "administrator" | "viewer" | "publisher";
+  readonly enable: boolean;
+  readonly desc: string;
+  readonly createdAtMs: number;
+  readonly expiredAtMs: number | null;
+  readonly isExpired: boolean;
+}
+
+export interface ApiKeyChange {
+  readonly desc?: string | undefined;
+  readonly enable?: boolean | undefined;
+  readonly role?: "administrator" | "viewer" | "publisher" | undefined;
+  /** null or left out = never. */
+  readonly expiredAtMs?: number | null | undefined;
+}
+
+export interface UserView {
+  readonly username: string;
+  readonly description: string;
+  readonly role: "administrator" | "viewer";
+}
+
 /** The services the dialects translate to; refusals are GatewayErrors. */
 export interface ApiServices {
   readonly node: { readonly name: string };
@@ -105,6 +132,23 @@ export interface ApiServices {
     byClient(): Promise<ReadonlyMap<string, readonly SubscriptionInfo[]>>;
     subscribe(clientId: string, filters: readonly string[], wantedQos: number): Promise<void>;
     unsubscribe(clientId: string, filters: readonly string[]): Promise<void>;
+  };
+  readonly apiKeys: {
+    list(): readonly ApiKeyView[];
+    get(name: string): ApiKeyView;
+    find(apiKey: string): (ApiKeyView & { readonly storedSecret: string }) | undefined;
+    create(name: string, change: ApiKeyChange): Promise<ApiKeyView & { readonly secret: string }>;
+    update(name: string, change: ApiKeyChange): Promise<ApiKeyView>;
+    remove(name: string): Promise<void>;
+    loadBootstrapFile(): Promise<void>;
+  };
+  readonly users: {
+    list(): readonly UserView[];
+    find(username: string): (UserView & { readonly storedPassword: string | null }) | undefined;
+    create(user: UserView, password: string): Promise<UserView>;
+    update(user: UserView): Promise<UserView>;
+    remove(username: string): Promise<void>;
+    setPassword(username: string, password: string): Promise<void>;
   };
   readonly statistics: {
     messages(): Promise<{
@@ -139,6 +183,7 @@ export interface ApiServices {
   readonly control: { request(kind: "stop" | "restart", answered: Promise<void>): void };
   readonly configuration: {
     running(): Config;
+    current(): Config;
     status(): ConfigStatus;
     pemTexts(config: Config): Promise<PemTexts>;
     change(

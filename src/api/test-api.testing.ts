@@ -52,7 +52,7 @@ export async function createTestApi(
   const state = {
     isReady: true,
     hasBridge: true,
-    snapshot: () => ({ cpu_percent: 7.5 as unknown }),
+    snapshot: (): Record<string, unknown> => ({ cpu_percent: 7.5 }),
   };
   const held = new Set<number>();
   const verifyPassword = async (clear: string, stored: string) => clear === stored;
@@ -79,7 +79,7 @@ export async function createTestApi(
         metrics,
         store: { table: () => assert.fail("the monitor is not started") },
       }),
-      auth: { setAllowAnonymous: (value) => void anonymous.push(value) },
+      auth: { setAllowAnonymous: (value) => void anonymous.push(value), verifyPassword },
       bridges: {
         list: () => bridges.list(),
         find: (name) => bridges.find(name),
@@ -106,12 +106,14 @@ export async function createTestApi(
     { version: "9.8.7", running: config },
   );
   const deps = { log, clock: systemClock, services, verifyPassword };
-  const access = createAccess(deps, config.http);
+  const administrator = () => services.configuration.current().http;
+  const access = createAccess({ ...deps, administrator }, config.http);
   await access.start();
   const app = await createApp(deps, access);
   const api = createApi(deps, { http: config.http });
   return {
     app,
+    deps,
     api,
     store,
     broker,

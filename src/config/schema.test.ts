@@ -41,11 +41,13 @@ describe("the schema", () => {
   });
 
   test("marks every password, and hashes those that nobody needs in clear", () => {
-    const secrets = allRows(SCHEMA).filter(([key]) => /password$/.test(key));
+    const secrets = allRows(SCHEMA).filter(([key]) => /(password|secret)$/.test(key));
     expect(secrets.map(([key, row]) => [key, row.sensitive, row.hashed])).toEqual([
       ["tls.key_password", true, undefined],
       ["auth.users.password", true, true],
       ["http.password", true, true],
+      ["api_key.keys.secret", true, true],
+      ["dashboard.users.password", true, true],
       ["bridges.password", true, undefined],
       ["bridges.tls.key_password", true, undefined],
     ]);

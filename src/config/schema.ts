@@ -102,6 +102,9 @@ const ruleName = checkedText(
 
 const secret = text(4096);
 
+/** The year 9999, in epoch seconds. */
+const LAST_SECOND = 253_402_300_799;
+
 const listener = (what: string, defaultPort: number, isOn: boolean) => ({
   enable: key(bool, isOn, `Accept ${what}.`),
   bind: key(host, "::", 'Address to listen on; "::" is every IPv4 and IPv6 address.'),
@@ -181,6 +184,35 @@ const subscription = objectOf("subscription rule", {
   ),
   ...ruleOverrides,
   qos: key(oneOf([0, 1, 2]), 1, "QoS to subscribe with."),
+} satisfies SchemaTree);
+
+const apiKey = objectOf("API key", {
+  name: key(text(256, 1), "", "Name of the key."),
+  api_key: key(text(1024, 1), "", "What is sent as the user name."),
+  secret: key(secret, "", "scrypt hash, or clear text, of what is sent as the password.", {
+    sensitive: true,
+    hashed: true,
+  }),
+  role: key(
+    oneOf(["administrator", "viewer", "publisher"]),
+    "administrator",
+    "What its holder may do.",
+  ),
+  enable: key(bool, true, "False refuses the key."),
+  expired_at_s: key(
+    nullable(int(0, LAST_SECOND)),
+    null,
+    "Epoch second it expires at; null = never.",
+  ),
+  created_at_s: key(int(0, LAST_SECOND), 0, "Epoch second it was made at."),
+  desc: key(text(), "", "Description."),
+} satisfies SchemaTree);
+
+const dashboardUser = objectOf("user of the API", {
+  username: key(text(100, 1), "", "User name."),
+  password: key(secret, "", "scrypt hash, or clear text.", { sensitive: true, hashed: true }),
+  role: key(oneOf(["administrator", "viewer"]), "administrator", "What the user may do."),
+  description: key(text(), "", "Description."),
 } satisfies SchemaTree);
 
 const bridgeTls = {
@@ -574,14 +606,46 @@ export const SCHEMA = {
       nullable(secret),
       null,
       "Administrator's password: scrypt hash or clear text; null = made at the first start.",
-      { sensitive: true, hashed: true },
+      { reload: "live", sensitive: true, hashed: true },
     ),
+    description: key(text(), "administrator", "What EMQX's API says of the administrator.", {
+      reload: "live",
+    }),
     auth_type: key(oneOf(["basic", "jwt"]), "basic", "How /api/v1 and /api/v4 know their callers."),
     jwt_public_key_file: key(
       nullable(path),
       null,
       "RSA public key (PEM) of the tokens; their issuer is this file's name.",
     ),
+  },
+  api_key: {
+    bootstrap_file: key(
+      nullable(path),
+      null,
+      "File of API keys that are taken over at every start, one a line: key:secret or key:secret:role.",
+    ),
+    keys: key(
+      listOf(apiKey, 1000, "name"),
+      [],
+      "Keys of /api/v5, beside the tokens of its users.",
+      {
+        reload: "live",
+      },
+    ),
+  },
+  dashboard: {
+    users: key(
+      listOf(dashboardUser, 1000, "username"),
+      [],
+      "Users of /api/v5 beside the administrator, who is http.username.",
+      { reload: "live" },
+    ),
+    token_expired_time_s: key(
+      int(60, 31_536_000),
+      3600,
+      "A user's token ends after this long without a request, seconds.",
+    ),
+    swagger_support: key(bool, true, "Serve the API's documents below /api-docs."),
   },
   nanomq: {
     num_taskq_thread: key(int(0, 255), 4, "Kept for NanoMQ's tools; Tidegate has one event loop."),

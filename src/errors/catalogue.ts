@@ -7,6 +7,13 @@ export const CATALOGUE = {
     message: "the request body is {bytes} bytes, expected at most {max}",
     status: 400,
   },
+  API_KEY_INVALID: {
+    message: "API key: {field}: {value} is not valid; expected {expected}",
+    status: 400,
+  },
+  API_KEY_LIMIT: { message: "there are {max} API keys already", status: 400 },
+  API_KEY_NAME_TAKEN: { message: "name_already_exists: {name}", status: 400 },
+  API_KEY_NOT_FOUND: { message: "there is no API key named {name}", status: 404 },
   AUTH_FILE_UNREADABLE: { message: "{key}: {path} cannot be read: {reason}", status: 400 },
   BAN_EXISTS: { message: "{as} {who} is banned already", status: 400 },
   BRIDGE_EXISTS: { message: "there is a bridge named {name} already", status: 400 },
@@ -58,6 +65,12 @@ export const CATALOGUE = {
     message: "client {clientId} may not subscribe to {filter}: {reason}",
     status: 400,
   },
+  USER_INVALID: { message: "user: {field} is not valid; expected {expected}", status: 400 },
+  USER_LIMIT: { message: "there are {max} users already", status: 400 },
+  USER_NAME_TAKEN: { message: "username_already_exists: {username}", status: 400 },
+  USER_NOT_CHANGEABLE: { message: "user {username} cannot be changed so: {reason}", status: 400 },
+  USER_NOT_FOUND: { message: "there is no user named {username}", status: 404 },
+  USER_PASSWORD_WRONG: { message: "the old password of {username} is another one", status: 400 },
 } as const satisfies Readonly<Record<string, CatalogueRow>>;
 
 interface CatalogueRow {

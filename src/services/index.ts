@@ -1,3 +1,14 @@
+export type {
+  ApiKey,
+  ApiKeyChange,
+  ApiKeyRole,
+  ApiKeys,
+  StoredApiKey,
+  StoredUser,
+  User,
+  UserRole,
+  Users,
+} from "./access/index.ts";
 export type { AlarmsService, AlarmView } from "./alarms.ts";
 export type { BridgeDirectory, BridgeStatusView, BridgesService, BridgeView } from "./bridges.ts";
 export type { ClientDirectory, ClientFilter, Clients } from "./clients.ts";

@@ -2,6 +2,7 @@ import type { Config } from "../config/index.ts";
 import type { Log } from "../log/index.ts";
 import type { Bus } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
+import { type ApiKeys, createApiKeys, createUsers, type Users } from "./access/index.ts";
 import type { AlarmsService } from "./alarms.ts";
 import { type BridgeDirectory, type BridgesService, createBridgesService } from "./bridges.ts";
 import { type ClientDirectory, type Clients, createClients } from "./clients.ts";
@@ -35,7 +36,10 @@ export interface ServicesDeps {
     SubscriptionDirectory &
     StatisticsDeps["broker"] &
     LiveSettingsDeps["broker"];
-  readonly auth: LiveSettingsDeps["auth"];
+  readonly auth: LiveSettingsDeps["auth"] & {
+    /** Whether `clear` is the password behind `stored` (a hash or clear text); slow on purpose. */
+    verifyPassword(clear: string, stored: string): Promise<boolean>;
+  };
   readonly listeners: LiveSettingsDeps["listeners"];
   readonly bridges: BridgeDirectory;
   readonly alarms: AlarmsService;
@@ -54,6 +58,8 @@ export interface ServicesDeps {
 
 /** What every HTTP dialect is made of; a dialect only translates. */
 export interface Services {
+  readonly apiKeys: ApiKeys;
+  readonly users: Users;
   /** What the gateway calls itself where a dialect names a node. */
   readonly node: { readonly name: string };
   readonly clients: Clients;
@@ -84,6 +90,13 @@ export function createServices(
     cfg.running,
   );
   return {
+    apiKeys: createApiKeys({
+      log,
+      clock,
+      configuration,
+      verifyPassword: deps.auth.verifyPassword,
+    }),
+    users: createUsers({ configuration }),
     node: { name: cfg.running.node_name },
     clients: createClients({ directory: broker }),
     subscriptions: createSubscriptions({ directory: broker }),

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { ClientInfo, MessageCounters, SubscriptionInfo } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
 import type { ConfigStatus } from "./configuration/index.ts";
@@ -37,6 +38,10 @@ export interface NodeFacts {
   readonly isReady: boolean;
   /** Clients connected now. */
   readonly connections: number;
+  /** Sessions, those of disconnected clients included. */
+  readonly sessions: number;
+  /** Files and sockets this process may hold; null = as many as it likes, or nobody knows. */
+  readonly maxOpenFiles: number | null;
   readonly configuration: ConfigStatus;
 }
 
@@ -48,9 +53,25 @@ export interface Statistics {
   node(): NodeFacts;
 }
 
+/** The soft limit of proc(5) `/proc/self/limits`; it does not change while the process runs. */
+function readMaxOpenFiles(): number | null {
+  try {
+    const found = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"));
+    return found === null ? null : Number(found[1]);
+  } catch {
+    // Not on Linux.
+    return null;
+  }
+}
+
 /** Uptime counts from the call of this function. */
 export function createStatistics(deps: StatisticsDeps, cfg: { version: string }): Statistics {
   const startedMs = deps.clock.monotonicMs();
+  let limit: { readonly value: number | null } | null = null;
+  const maxOpenFiles = () => {
+    limit ??= { value: readMaxOpenFiles() };
+    return limit.value;
+  };
   return {
     async messages() {
       const subscribers = new Set<string>();
@@ -71,13 +92,19 @@ export function createStatistics(deps: StatisticsDeps, cfg: { version: string })
 
     node() {
       let connections = 0;
-      for (const client of deps.broker.clients()) if (client.isConnected) connections += 1;
+      let sessions = 0;
+      for (const client of deps.broker.clients()) {
+        sessions += 1;
+        if (client.isConnected) connections += 1;
+      }
       return {
         version: cfg.version,
         uptimeMs: deps.clock.monotonicMs() - startedMs,
         nowMs: deps.clock.nowMs(),
         isReady: deps.isReady(),
         connections,
+        sessions,
+        maxOpenFiles: maxOpenFiles(),
         configuration: deps.configStatus(),
       };
     },

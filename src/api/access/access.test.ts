@@ -29,7 +29,7 @@ function basic(brake = noBrake, password: string | null = "pa:ss") {
         return clear === stored;
       },
     },
-    http,
+    () => http,
   );
   return { asked, check: (header?: string) => check(header, "192.0.2.1") };
 }
@@ -80,7 +80,7 @@ test("a password check that breaks refuses the login", async () => {
   const verifyPassword = async () => {
     throw new Error("busy");
   };
-  const check = createBasicCheck({ log, brake: noBrake, verifyPassword }, http);
+  const check = createBasicCheck({ log, brake: noBrake, verifyPassword }, () => http);
   expect(await check(`Basic ${encoded("admin:x")}`, "192.0.2.1")).toBe(103);
 });
 

@@ -12,6 +12,8 @@ export interface AccessDeps {
   readonly log: Log;
   readonly clock: Clock;
   verifyPassword(clear: string, stored: string): Promise<boolean>;
+  /** The administrator's name and password as they are now. */
+  administrator(): Pick<Config["http"], "username" | "password">;
 }
 
 /** Who may use `/api/v1` and `/api/v4` (reference §1.5). */
@@ -29,7 +31,7 @@ export function createAccess(deps: AccessDeps, http: Config["http"]): Access {
     const brake = createGuessBrake(deps.clock);
     return {
       start: async () => undefined,
-      check: createBasicCheck({ ...deps, brake }, http),
+      check: createBasicCheck({ ...deps, brake }, () => deps.administrator()),
       challenge: 'Basic realm="Tidegate", charset="UTF-8"',
     };
   }

@@ -2,7 +2,7 @@ import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { Config } from "../../config/index.ts";
 import type { Log } from "../../log/index.ts";
 import type { GuessBrake } from "./guessing.ts";
-import { credentialsOf, LOGIN_FAULT, type Verdict } from "./verdict.ts";
+import { basicPairOf, credentialsOf, LOGIN_FAULT, type Verdict } from "./verdict.ts";
 
 export interface BasicDeps {
   readonly log: Log;
@@ -12,23 +12,23 @@ export interface BasicDeps {
 
 export type CheckHeader = (header: string | undefined, address: string) => Promise<Verdict>;
 
-const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
-
 /**
  * Checks `Authorization: Basic` (RFC 7617) against the administrator's name and password. A login
  * that worked is remembered as a keyed digest, so that a tool polling every second does not cost a
  * password hash each time.
  */
-export function createBasicCheck(deps: BasicDeps, http: Config["http"]): CheckHeader {
+export function createBasicCheck(
+  deps: BasicDeps,
+  login: () => Pick<Config["http"], "username" | "password">,
+): CheckHeader {
   const secret = randomBytes(32);
   const digest = (text: string) => createHmac("sha256", secret).update(text).digest();
-  const administrator = digest(http.username);
   let known: Buffer | null = null;
 
-  async function isPassword(clear: string): Promise<boolean> {
-    if (!http.password) return false;
+  async function isPassword(clear: string, stored: string | null): Promise<boolean> {
+    if (!stored) return false;
     try {
-      return await deps.verifyPassword(clear, http.password);
+      return await deps.verifyPassword(clear, stored);
     } catch (err) {
       deps.log.warn({ err }, "a password could not be checked");
       return false;
@@ -38,19 +38,19 @@ export function createBasicCheck(deps: BasicDeps, http: Config["http"]): CheckHe
   return async (header, address) => {
     const encoded = credentialsOf(header, "basic");
     if (encoded === null) return LOGIN_FAULT.noCredentials;
-    const pair = BASE64.test(encoded) ? Buffer.from(encoded, "base64").toString("utf8") : "";
-    const colon = pair.indexOf(":");
-    if (colon < 0) return LOGIN_FAULT.wrongCredentials;
-    const name = pair.slice(0, colon);
-    const password = pair.slice(colon + 1);
+    const pair = basicPairOf(encoded);
+    if (pair === null) return LOGIN_FAULT.wrongCredentials;
+    const { name, secret: password } = pair;
     if (name === "" || password === "") return LOGIN_FAULT.noCredentials;
 
-    const fingerprint = digest(pair);
+    const { username, password: stored } = login();
+    // A changed password makes another fingerprint.
+    const fingerprint = digest(`${name}:${password}\n${stored}`);
     if (known !== null && timingSafeEqual(known, fingerprint)) return null;
     if (!(await deps.brake.admit(address))) return LOGIN_FAULT.wrongCredentials;
     // Both parts are always checked: the time taken must not tell a right name from a wrong one.
-    const isName = timingSafeEqual(digest(name), administrator);
-    if (!(await isPassword(password)) || !isName) {
+    const isName = timingSafeEqual(digest(name), digest(username));
+    if (!(await isPassword(password, stored)) || !isName) {
       deps.brake.failed(address);
       return LOGIN_FAULT.wrongCredentials;
     }

@@ -15,3 +15,12 @@ export function credentialsOf(header: string | undefined, scheme: string): strin
   const [name = "", credentials = ""] = (header ?? "").trim().split(/\s+/);
   return name.toLowerCase() === scheme && credentials !== "" ? credentials : null;
 }
+
+const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
+
+/** Name and secret of a Basic value (RFC 7617 §2); null when it is none. */
+export function basicPairOf(encoded: string): { name: string; secret: string } | null {
+  const pair = BASE64.test(encoded) ? Buffer.from(encoded, "base64").toString("utf8") : "";
+  const colon = pair.indexOf(":");
+  return colon < 0 ? null : { name: pair.slice(0, colon), secret: pair.slice(colon + 1) };
+}

@@ -46,6 +46,8 @@ beforeEach(async () => {
     nowMs: clock.nowMs(),
     isReady: true,
     connections: 2,
+    sessions: 2,
+    maxOpenFiles: null,
     configuration: { restartPending: false, onTrial: false, rolledBack: null },
   });
   api = await startApi(

@@ -1,17 +1,14 @@
 import type { FastifyInstance } from "fastify";
 import type { ApiDeps } from "../deps.ts";
-import { ApiError, serveRoutes } from "./kit/index.ts";
+import { serveRoutes } from "./kit/index.ts";
+import { createLogin } from "./login.ts";
 import { emqxRoutes } from "./routes.ts";
 
 /** EMQX's API in a scope with the prefix `/api/v5`. */
 export async function emqxV5(app: FastifyInstance, deps: ApiDeps): Promise<void> {
-  await serveRoutes(app, emqxRoutes(deps.services), {
-    log: deps.log,
-    checkAccess: async ({ access }) => {
-      if (access === "public") return { kind: "public", name: "", role: "viewer" };
-      throw new ApiError(401, "AUTHORIZATION_HEADER_ERROR", "no login");
-    },
-  });
+  const login = createLogin(deps);
+  const { checkAccess } = login;
+  await serveRoutes(app, emqxRoutes(deps.services, login), { log: deps.log, checkAccess });
 }
 
 /** Whether the answer to a path is this dialect's to give. */

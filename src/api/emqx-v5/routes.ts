@@ -1,16 +1,29 @@
 import type { ApiServices } from "../deps.ts";
 import { alarmRoutes } from "./alarms.ts";
+import { apiKeyRoutes } from "./api-keys.ts";
+import { errorCodeRoutes } from "./error-codes.ts";
 import type { Route } from "./kit/index.ts";
+import type { Login } from "./login.ts";
 import { metricsRoutes } from "./metrics.ts";
+import { miscRoutes } from "./misc.ts";
 import { monitorRoutes } from "./monitor.ts";
+import { nodeRoutes } from "./nodes.ts";
+import { schemaRoutes } from "./schemas.ts";
 import { statusRoutes } from "./status.ts";
+import { userRoutes } from "./users.ts";
 
 /** Every operation of the dialect; a group is one line here. */
-export function emqxRoutes(services: ApiServices): readonly Route[] {
-  return [
+export function emqxRoutes(services: ApiServices, login: Login): readonly Route[] {
+  const routes = [
+    ...userRoutes(services, login),
+    ...apiKeyRoutes(services),
+    ...statusRoutes(services),
+    ...nodeRoutes(services),
     ...alarmRoutes(services),
     ...metricsRoutes(services),
     ...monitorRoutes(services),
-    ...statusRoutes(services),
+    ...errorCodeRoutes(),
+    ...miscRoutes(services),
   ];
+  return [...routes, ...schemaRoutes(routes)];
 }

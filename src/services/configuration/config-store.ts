@@ -27,6 +27,8 @@ export interface ConfigStatus {
  * already is no difference.
  */
 export interface ConfigStore {
+  /** What applies now: keys that need no restart show their changes at once. */
+  readonly running: Config;
   /** What the next start would use. */
   stored(): Config;
   /**

@@ -30,6 +30,8 @@ export interface PemTexts {
 export interface Configuration {
   /** What this process started with; a change shows here after the restart that applies it. */
   running(): Config;
+  /** What applies now: as `running`, with the changes of keys that need no restart. */
+  current(): Config;
   status(): ConfigStatus;
   pemTexts(config: Config): Promise<PemTexts>;
   /**
@@ -82,6 +84,7 @@ export function createConfiguration(deps: ConfigurationDeps, running: Config): C
 
   return {
     running: () => running,
+    current: () => store.running,
     status: () => store.status(),
 
     async pemTexts({ tls }) {

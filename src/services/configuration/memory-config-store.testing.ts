@@ -34,6 +34,10 @@ export class MemoryConfigStore implements ConfigStore {
     return this.#stored;
   }
 
+  get running(): Config {
+    return this.#stored;
+  }
+
   async change(
     patch: ConfigPatch,
     check: (next: Config, previous: Config) => Promise<void>,

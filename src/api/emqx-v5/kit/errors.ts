@@ -7,6 +7,9 @@ const ROWS: Partial<Record<ErrorCode, readonly [status: number, code: string]>> 
   STORE_FULL: [503, "SERVICE_UNAVAILABLE"],
   STORE_WRITE_FAILED: [503, "SERVICE_UNAVAILABLE"],
   CONFIG_WRITE_FAILED: [503, "SERVICE_UNAVAILABLE"],
+  USER_NOT_CHANGEABLE: [400, "NOT_ALLOWED"],
+  USER_NOT_FOUND: [404, "USER_NOT_FOUND"],
+  USER_PASSWORD_WRONG: [400, "ERROR_PWD_NOT_MATCH"],
 };
 
 /** Texts of this API that its clients' users know. */
