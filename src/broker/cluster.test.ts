@@ -1,5 +1,6 @@
 import { Aedes } from "aedes";
 import { expect, test } from "vitest";
+import { ManualClock } from "../time/index.ts";
 import { createBroker } from "./index.ts";
 import type { RigOptions } from "./rig.testing.ts";
 import { Rig, until } from "./rig.testing.ts";
@@ -119,6 +120,20 @@ test("a broker that starts and goes on is known to the others", () =>
     const { brokers } = a.broker.aedes;
     expect(Object.keys(brokers)).toEqual([b.broker.aedes.id]);
   }));
+
+test("a wall clock that is set ten years ahead makes no other broker gone", async () => {
+  const clock = new ManualClock();
+  const emitter = newEmitter();
+  const a = await Rig.start(createBroker, { emitter, clock });
+  const b = await Rig.start(createBroker, { emitter });
+  try {
+    clock.jumpTo(clock.nowMs() + 10 * 365 * 86_400_000);
+    clock.advance(60_000);
+    expect(Object.keys(a.broker.aedes.brokers)).toEqual([b.broker.aedes.id]);
+  } finally {
+    await Promise.all([a.close(), b.close()]);
+  }
+});
 
 test("aedes's persistence is set up with the broker when it starts", async () => {
   const given: unknown[] = [];

@@ -42,7 +42,7 @@ const TRAFFIC = /^\$SYS\/([^/]+)\/(heartbeat|birth|new\/clients)$/;
  * stay each broker's own.
  */
 export class Exchange {
-  /** Wall clock of the last sign of each broker, ms, by its id. */
+  /** Monotonic time of the last sign of each broker, ms, by its id. */
   readonly brokers: Record<string, number> = Object.create(null);
   readonly #emitter: Emitter;
   readonly #id: string;
@@ -135,11 +135,11 @@ export class Exchange {
     const [, from, kind] = TRAFFIC.exec(name) ?? [];
     if (from === undefined || from === this.#id) return;
     if (kind === "new/clients") this.#context.cutOff(payload.toString());
-    else this.brokers[from] = this.#context.clock.nowMs();
+    else this.brokers[from] = this.#context.clock.monotonicMs();
   }
 
   #beat(): void {
-    const oldest = this.#context.clock.nowMs() - SILENT_BEATS * HEARTBEAT_MS;
+    const oldest = this.#context.clock.monotonicMs() - SILENT_BEATS * HEARTBEAT_MS;
     for (const [id, seenMs] of Object.entries(this.brokers)) {
       if (seenMs < oldest) delete this.brokers[id];
     }

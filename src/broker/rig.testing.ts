@@ -10,7 +10,7 @@ import { type Config, SCHEMA } from "../config/index.ts";
 import { createLog, type Log } from "../log/index.ts";
 import { type Message, type Peer, type QoS, topic, topicFilter } from "../mqtt/index.ts";
 import { createStore, type Store } from "../store/index.ts";
-import { systemClock } from "../time/index.ts";
+import { type Clock, systemClock } from "../time/index.ts";
 import type {
   Authenticator,
   Authorizer,
@@ -42,6 +42,8 @@ export interface RigOptions {
   readonly ports?: (
     broker: () => Broker,
   ) => Pick<BrokerDeps, "admission" | "rewrite" | "delayed" | "autoSubscriptions">;
+  /** The broker's clock; the machine's unless stated. */
+  readonly clock?: Clock;
 }
 
 /** A received message, as a test compares it. */
@@ -196,7 +198,7 @@ export class Rig {
     const store = await this.#openStore(log);
     const deps: BrokerDeps = {
       log,
-      clock: systemClock,
+      clock: this.#options.clock ?? systemClock,
       store,
       authenticator: { authenticate: authenticate ?? (async () => this.verdict) },
       authorizer: { denyAction, authorize: (request) => this.isAllowed(request) },
