@@ -1,4 +1,4 @@
-import { totalmem } from "node:os";
+import { totalmem, uptime } from "node:os";
 import { join } from "node:path";
 import { type CertificateFile, createAlarms, createAlarmWatch } from "./alarms/index.ts";
 import { type Api, createApi } from "./api/index.ts";
@@ -18,8 +18,8 @@ import { createRewrite } from "./rewrite/index.ts";
 import { createSelfCheck } from "./self-check.ts";
 import { bridgeMetrics, createMetrics, createServices } from "./services/index.ts";
 import { createStore, type RecordTable, type Store } from "./store/index.ts";
-import { createTelemetry } from "./telemetry/index.ts";
-import type { Clock } from "./time/index.ts";
+import { createTelemetry, createTelemetryPublisher } from "./telemetry/index.ts";
+import { type Clock, createStamper } from "./time/index.ts";
 
 export interface GatewayDeps {
   readonly log: Log;
@@ -138,6 +138,16 @@ export function createGateway(deps: GatewayDeps): Gateway {
     },
     { dataDir: deps.dataDir },
   );
+  const stamper = createStamper({
+    clock,
+    uptimeMs: () => uptime() * 1000,
+    bootId: () => textOf(telemetry.snapshot()["boot_id"]),
+    isSynchronised: () => flagOf(telemetry.snapshot()["clock_synchronised"]),
+  });
+  const telemetryPublisher = createTelemetryPublisher(
+    { log, clock, bus: broker, telemetry, stamper },
+    { node, device: deps.deviceId, settings: () => configStore.running.telemetry },
+  );
   const alarmWatch = createAlarmWatch(
     {
       log,
@@ -217,6 +227,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     sysTopics,
     bridges,
     telemetry,
+    telemetryPublisher,
     alarmWatch,
     monitor,
     api,
@@ -307,6 +318,9 @@ function checkBridges(bridges: Config["bridges"]): void {
   }
 }
 
+const textOf = (value: unknown) => (typeof value === "string" ? value : null);
+const flagOf = (value: unknown) => (typeof value === "boolean" ? value : null);
+
 /** What the configuration has put aside, as alarms show it. */
 function putAside({ rolledBack, setAside }: ReturnType<ConfigStore["status"]>) {
   const shown = (incident: typeof rolledBack) =>
@@ -314,17 +328,10 @@ function putAside({ rolledBack, setAside }: ReturnType<ConfigStore["status"]>) {
   return { rolledBack: shown(rolledBack), setAside: shown(setAside) };
 }
 
-/** Certificates that listeners and bridges show to others. */
-function certificateFiles({ listeners, tls, bridges }: Config): readonly CertificateFile[] {
-  const files: CertificateFile[] = [];
-  if ((listeners.tls.enable || listeners.wss.enable) && tls.cert_file !== null) {
-    files.push({ use: "listeners", path: tls.cert_file });
-  }
-  for (const [name, bridge] of Object.entries(bridges)) {
-    const path = bridge.tls.cert_file;
-    if (bridge.enable && path !== null) files.push({ use: `bridge/${name}`, path });
-  }
-  return files;
+/** Certificates that listeners show; those of bridges are their links' to watch. */
+function certificateFiles({ listeners, tls }: Config): readonly CertificateFile[] {
+  const isUsed = listeners.tls.enable || listeners.wss.enable;
+  return isUsed && tls.cert_file !== null ? [{ use: "listeners", path: tls.cert_file }] : [];
 }
 
 function portsOf(listeners: Listeners, api: Api): Ports {

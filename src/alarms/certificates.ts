@@ -3,7 +3,7 @@ import { open } from "node:fs/promises";
 
 /** A file with a certificate that somebody relies on. */
 export interface CertificateFile {
-  /** What it is for: `listeners`, `bridge/<name>`. */
+  /** What it is for, `listeners` for one. */
   readonly use: string;
   readonly path: string;
 }

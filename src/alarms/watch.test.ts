@@ -277,10 +277,10 @@ describe("certificates", () => {
   it("that are replaced end their alarm", async () => {
     const path = join(tempDir(), "certificate.pem");
     copyFileSync(certificate(), path);
-    files = [{ use: "bridge/cloud", path }];
+    files = [{ use: "other", path }];
     clock.jumpTo(Date.now());
     await start();
-    expect(names()).toEqual(["certificate_expiry/bridge/cloud"]);
+    expect(names()).toEqual(["certificate_expiry/other"]);
     writeFileSync(path, "no certificate");
     clock.advance(600_000);
     while (watch?.certificates().length !== 0) {

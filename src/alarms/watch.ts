@@ -149,7 +149,7 @@ export function renderAlarmTable(): string {
     ...RULES.map(({ name, doc }) => [`\`${name}\``, doc]),
     [
       "`certificate_expiry/<use>`",
-      "A certificate of the listeners or of a bridge expires within 30, 7, 1 days, or has; a new one is there.",
+      "A certificate of the listeners expires within 30, 7, 1 days, or has; a new one is there.",
     ],
     [
       "`store_set_aside`",

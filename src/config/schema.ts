@@ -542,6 +542,14 @@ export const SCHEMA = {
       { reload: "live" },
     ),
   },
+  telemetry: {
+    publish_interval_s: key(
+      int(0, 86_400),
+      0,
+      "Seconds between two messages with all device metrics on tidegate/<device>/telemetry, which bridges can forward; 0 = none.",
+      { reload: "live" },
+    ),
+  },
   sysmon: {
     cpu_high_watermark_percent: watermark(
       80,
