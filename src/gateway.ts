@@ -32,6 +32,8 @@ export interface GatewayDeps {
   readonly version: string;
   /** The service manager's end of sd_notify(3) and its watchdog time; null where there is none. */
   readonly supervisor: { readonly notifyFd: number | null; readonly watchdogUs: number | null };
+  /** Bytes and fsyncs since the start of the process beside the store, by cause. */
+  readonly otherWrites?: () => Readonly<Record<string, { bytes: number; fsyncs: number }>>;
   /** Asked for through the API: end the process in order, and start it again or not. */
   requestExit(kind: "stop" | "restart"): void;
 }
@@ -130,6 +132,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       clock,
       sources: {
         storeStatus: () => store.status(),
+        ...(deps.otherWrites === undefined ? {} : { otherWrites: deps.otherWrites }),
         cardEnduranceBytes: () => {
           const { card_endurance_gb } = configStore.running.sysmon;
           return card_endurance_gb === null ? null : card_endurance_gb * 1e9;

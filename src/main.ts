@@ -9,7 +9,9 @@ import {
   type ConfigStore,
   checkFile,
   configErrors,
+  countedFiles,
   deviceId,
+  diskFiles,
   failStart,
   loadConfig,
   openConfigStore,
@@ -19,7 +21,7 @@ import {
 import { EXIT_CODE, type ExitCode, isGatewayError, reasonOf } from "./errors/index.ts";
 import { createGateway, type Gateway } from "./gateway.ts";
 import { notifyDescriptor, watchdogUs } from "./health/index.ts";
-import { createLog, type Log } from "./log/index.ts";
+import { createLog, type Log, type LogLevel } from "./log/index.ts";
 import { systemClock } from "./time/index.ts";
 
 /** A changed configuration has proved itself after this long without a fault (design §5). */
@@ -68,7 +70,10 @@ async function run(command: Extract<Command, { command: "run" }>): Promise<ExitC
   // Taken first, so that a signal during the start ends it in order.
   const exit = Promise.withResolvers<ExitCode>();
   const aborted = new AbortController();
-  let log = rootLog("info");
+  const files = countedFiles(diskFiles);
+  let logBytes = 0;
+  const openLog = (level: LogLevel) => rootLog(level, (bytes) => (logBytes += bytes));
+  let log = openLog("info");
   const requestExit = (code: ExitCode) => {
     aborted.abort();
     exit.resolve(code);
@@ -85,11 +90,11 @@ async function run(command: Extract<Command, { command: "run" }>): Promise<ExitC
   let gateway: Gateway | null = null;
   try {
     const loaded = loadConfig(input);
-    log = rootLog(loaded.config.log.level);
+    log = openLog(loaded.config.log.level);
     if (report.rolledBack !== null) log.error(report.rolledBack, "configuration taken back");
     if (report.setAside !== null) log.error(report.setAside, "damaged configuration set aside");
     if (report.problem !== null) log.error({ reason: report.problem }, "start not recorded");
-    configStore = openConfigStore(loaded, { log, ...secretHashing });
+    configStore = openConfigStore(loaded, { log, files, ...secretHashing });
     await ensureAdminPassword({ log, configStore, dataDir: input.dataDir });
     warnOfOpenDoors(log, configStore);
     gateway = createGateway({
@@ -99,6 +104,10 @@ async function run(command: Extract<Command, { command: "run" }>): Promise<ExitC
       dataDir: input.dataDir,
       deviceId: await deviceId(input.dataDir),
       version: version(),
+      otherWrites: () => ({
+        configuration: files.writes(),
+        log: { bytes: logBytes, fsyncs: 0 },
+      }),
       supervisor: {
         notifyFd: notifyDescriptor(process.env, process.pid),
         watchdogUs: watchdogUs(process.env, process.pid),
@@ -187,8 +196,8 @@ function complain(err: unknown, log?: Log): ExitCode {
   return isGatewayError(err) ? EXIT_CODE.configUnusable : EXIT_CODE.internalError;
 }
 
-function rootLog(level: Parameters<typeof createLog>[0]["level"]): Log {
-  return createLog({ level, syslogPrefix: process.env["JOURNAL_STREAM"] !== undefined });
+function rootLog(level: LogLevel, onLine: (bytes: number) => void = () => {}): Log {
+  return createLog({ level, onLine, syslogPrefix: process.env["JOURNAL_STREAM"] !== undefined });
 }
 
 function version(): string {

@@ -8,6 +8,8 @@ export type {
   ConfigStoreDeps,
 } from "./config-store.ts";
 export { openConfigStore } from "./config-store.ts";
+export type { CountedFiles } from "./counted-files.ts";
+export { countedFiles } from "./counted-files.ts";
 export { deviceId } from "./device-id.ts";
 export { diskFiles } from "./durable-files.ts";
 export type { Environment } from "./environment.ts";

@@ -37,6 +37,20 @@ describe("createLog", () => {
     expect(lines.map((line) => line.slice(0, 4))).toEqual(["<3>{", "<6>{", "<7>{"]);
   });
 
+  it("tells how many bytes its lines are, prefix and line end included", () => {
+    const lines: string[] = [];
+    let bytes = 0;
+    const log = createLog(
+      { level: "info", syslogPrefix: true, onLine: (more) => (bytes += more) },
+      { write: (line) => void lines.push(line) },
+    );
+    log.info({ topic: "häuschen" }, "a");
+    log.debug({}, "b");
+    log.warn({}, "c");
+    expect(lines).toHaveLength(2);
+    expect(bytes).toBe(Buffer.byteLength(lines.join("")));
+  });
+
   it("drops lines below its level", () => {
     const { log, lines } = capture();
     log.trace({}, "quiet");

@@ -30,15 +30,25 @@ const PINO_TO_SYSLOG = { fatal: 2, error: 3, warn: 4, info: 6, debug: 7, trace: 
 /**
  * The root logger: one JSON object a line on standard output, or on `destination`. With
  * `syslogPrefix` each line starts with `<priority>` as sd-daemon(3) reads it, so that journald
- * knows errors from chatter.
+ * knows errors from chatter. `onLine` is told the bytes of each line.
  */
 export function createLog(
-  options: { level: LogLevel; syslogPrefix?: boolean },
+  options: { level: LogLevel; syslogPrefix?: boolean; onLine?: (bytes: number) => void },
   destination: DestinationStream = standardOutput(),
 ): Log {
+  const { onLine } = options;
+  const counted: DestinationStream =
+    onLine === undefined
+      ? destination
+      : {
+          write(line) {
+            onLine(Buffer.byteLength(line));
+            destination.write(line);
+          },
+        };
   const stream: DestinationStream = options.syslogPrefix
-    ? { write: (line) => destination.write(`<${priorityOf(line)}>${line}`) }
-    : destination;
+    ? { write: (line) => counted.write(`<${priorityOf(line)}>${line}`) }
+    : counted;
   return pino(
     {
       level: options.level,
