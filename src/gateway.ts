@@ -16,7 +16,7 @@ import type { Log } from "./log/index.ts";
 import { createMonitor } from "./monitor/index.ts";
 import { createRewrite } from "./rewrite/index.ts";
 import { createSelfCheck } from "./self-check.ts";
-import { bridgeMetrics, createMetrics, createServices } from "./services/index.ts";
+import { bridgeMetrics, createMetrics, createServices, type Services } from "./services/index.ts";
 import { createStore, type RecordTable, type Store } from "./store/index.ts";
 import { createTelemetry, createTelemetryPublisher } from "./telemetry/index.ts";
 import { type Clock, createStamper } from "./time/index.ts";
@@ -43,6 +43,8 @@ export type Ports = Readonly<Record<string, number>>;
 
 /** A whole gateway: every part built from one configuration and joined here. */
 export interface Gateway {
+  /** What the HTTP dialects translate to. */
+  readonly services: Services;
   /**
    * Starts every part in order; what was started is stopped again when a later part fails.
    * @throws GatewayError of the part that failed
@@ -123,7 +125,11 @@ export function createGateway(deps: GatewayDeps): Gateway {
     config.bridges,
   );
   let endOfChanges = () => {};
-  const metrics = createMetrics([broker, { metrics: () => bridgeMetrics(bridges.list()) }]);
+  const metrics = createMetrics([
+    broker,
+    delayed,
+    { metrics: () => bridgeMetrics(bridges.list()) },
+  ]);
   const monitor = createMonitor({ log, clock, metrics, store });
   const sysTopics = createSysTopics({ log, clock, broker }, { node, version: deps.version });
   const telemetry = createTelemetry(
@@ -179,6 +185,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
       alarms,
       metrics,
       monitor,
+      bans,
+      delayed,
       bridges,
       listeners,
       telemetry,
@@ -254,6 +262,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   }
 
   return {
+    services,
     async start(signal) {
       try {
         for (const part of parts) {

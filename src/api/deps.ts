@@ -9,6 +9,7 @@ import type {
 } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
 import type { BridgesApi } from "./bridge-deps.ts";
+import type { BansService, DelayedService, TopicSettingsService } from "./feature-deps.ts";
 
 /** Conditions on a client; absent ones do not matter. */
 export interface ClientFilter {
@@ -179,6 +180,9 @@ export interface ApiServices {
     clearHistory(): void;
     forceClear(name: string): boolean;
   };
+  readonly bans: BansService;
+  readonly delayed: DelayedService;
+  readonly topicSettings: TopicSettingsService;
   readonly publisher: { publish(request: PublishRequest): Promise<void> };
   readonly control: { request(kind: "stop" | "restart", answered: Promise<void>): void };
   readonly configuration: {

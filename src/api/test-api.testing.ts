@@ -3,9 +3,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createAlarms } from "../alarms/index.ts";
+import { createBans } from "../bans/index.ts";
 import { createBridges } from "../bridge/bridges.ts";
 import { MemoryBus } from "../bridge/bus.testing.ts";
 import type { BridgeConfig, Config } from "../config/index.ts";
+import { createDelayed } from "../delayed/index.ts";
 import { createLog } from "../log/index.ts";
 import { createMonitor } from "../monitor/index.ts";
 import { overlaps } from "../mqtt/index.ts";
@@ -21,6 +23,14 @@ import { createApi } from "./api.ts";
 import { createApp } from "./app.ts";
 
 /** `Authorization` of the administrator in every test. */
+/** For parts that are not started. */
+const NO_TABLE = {
+  async *entries() {},
+  put: () => undefined,
+  delete: () => undefined,
+  committed: async () => undefined,
+};
+
 export const ADMIN = `Basic ${btoa("admin:public")}`;
 
 /** The whole API on real services, with a broker that only remembers. */
@@ -80,6 +90,17 @@ export async function createTestApi(
         store: { table: () => assert.fail("the monitor is not started") },
       }),
       auth: { setAllowAnonymous: (value) => void anonymous.push(value), verifyPassword },
+      bans: createBans({
+        log,
+        clock: systemClock,
+        table: NO_TABLE,
+        clients: () => [],
+        disconnect: () => false,
+      }),
+      delayed: createDelayed(
+        { log, clock: systemClock, table: NO_TABLE, gatewayMs: () => 0, release: () => null },
+        { enable: true, maxMessages: 0, maxBytes: 0 },
+      ),
       bridges: {
         list: () => bridges.list(),
         find: (name) => bridges.find(name),

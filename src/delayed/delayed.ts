@@ -59,6 +59,9 @@ export interface Delayed {
   start(signal?: AbortSignal): Promise<void>;
   stop(): Promise<void>;
   status(): { readonly count: number; readonly bytes: number };
+  /** Messages taken since the start, and waiting now and at most. */
+  metrics(): { readonly "messages.delayed": number };
+  levels(): { readonly delayed: { readonly now: number; readonly max: number } };
   readonly isEnabled: boolean;
   /**
    * Keeps a message for `delayMs`; recorded when this returns, durable when the promise resolves.
@@ -102,6 +105,8 @@ export function createDelayed(deps: DelayedDeps, cfg: DelayedConfig): Delayed {
   let isRunning = false;
   let isStuck = false;
   let added = 0;
+  let taken = 0;
+  let most = 0;
 
   /** Milliseconds first, then a count, so that ids rise in the order of arrival, then chance. */
   function newId(): string {
@@ -117,6 +122,7 @@ export function createDelayed(deps: DelayedDeps, cfg: DelayedConfig): Delayed {
     const entry: Entry = { ...record, id, bytes: size, isGone: false };
     entries.set(id, entry);
     bytes += size;
+    most = Math.max(most, entries.size);
     queue.push(entry);
     return entry;
   }
@@ -219,6 +225,8 @@ export function createDelayed(deps: DelayedDeps, cfg: DelayedConfig): Delayed {
     },
 
     status: () => ({ count: entries.size, bytes }),
+    metrics: () => ({ "messages.delayed": taken }),
+    levels: () => ({ delayed: { now: entries.size, max: most } }),
 
     get isEnabled() {
       return settings.enable;
@@ -233,6 +241,7 @@ export function createDelayed(deps: DelayedDeps, cfg: DelayedConfig): Delayed {
         dueMs: deps.gatewayMs() + Math.max(0, delayMs),
       };
       const entry = enter(newId(), record);
+      taken++;
       table.put(entry.id, writeRecord(record));
       if (queue.peek() === entry) plan();
       return table.committed().catch((err: unknown) => {

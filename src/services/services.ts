@@ -12,6 +12,7 @@ import {
   createConfiguration,
 } from "./configuration/index.ts";
 import { type Control, type ControlDeps, createControl } from "./control.ts";
+import type { BansService, DelayedService } from "./kept.ts";
 import {
   createLiveSettings,
   type LiveSettingsDeps,
@@ -26,6 +27,7 @@ import {
   type SubscriptionDirectory,
   type Subscriptions,
 } from "./subscriptions.ts";
+import { createTopicSettings, type TopicSettings } from "./topic-settings.ts";
 
 /** What the services need of the rest of the gateway. */
 export interface ServicesDeps {
@@ -45,6 +47,8 @@ export interface ServicesDeps {
   readonly alarms: AlarmsService;
   readonly metrics: MetricsService;
   readonly monitor: MonitorService;
+  readonly bans: BansService;
+  readonly delayed: DelayedService;
   readonly telemetry: StatisticsDeps["telemetry"];
   readonly configStore: ConfigurationDeps["store"];
   /** TCP ports this process listens on. */
@@ -73,6 +77,9 @@ export interface Services {
   readonly alarms: AlarmsService;
   readonly metrics: MetricsService;
   readonly monitor: MonitorService;
+  readonly bans: BansService;
+  readonly delayed: DelayedService;
+  readonly topicSettings: TopicSettings;
 }
 
 /**
@@ -121,6 +128,9 @@ export function createServices(
       configuration,
       store: configStore,
     }),
+    bans: deps.bans,
+    delayed: deps.delayed,
+    topicSettings: createTopicSettings(configuration, () => configStore.stored()),
     liveSettings,
     alarms: deps.alarms,
     metrics: deps.metrics,

@@ -1,6 +1,8 @@
 import type { ApiServices } from "../deps.ts";
 import { alarmRoutes } from "./alarms.ts";
 import { apiKeyRoutes } from "./api-keys.ts";
+import { bannedRoutes } from "./banned.ts";
+import { delayedRoutes } from "./delayed.ts";
 import { errorCodeRoutes } from "./error-codes.ts";
 import type { Route } from "./kit/index.ts";
 import type { Login } from "./login.ts";
@@ -10,6 +12,7 @@ import { monitorRoutes } from "./monitor.ts";
 import { nodeRoutes } from "./nodes.ts";
 import { schemaRoutes } from "./schemas.ts";
 import { statusRoutes } from "./status.ts";
+import { topicFeatureRoutes } from "./topic-features.ts";
 import { userRoutes } from "./users.ts";
 
 /** Every operation of the dialect; a group is one line here. */
@@ -20,6 +23,9 @@ export function emqxRoutes(services: ApiServices, login: Login): readonly Route[
     ...statusRoutes(services),
     ...nodeRoutes(services),
     ...alarmRoutes(services),
+    ...bannedRoutes(services),
+    ...delayedRoutes(services),
+    ...topicFeatureRoutes(services),
     ...metricsRoutes(services),
     ...monitorRoutes(services),
     ...errorCodeRoutes(),

@@ -1,0 +1,70 @@
+import type { Message } from "../mqtt/index.ts";
+
+/** What a ban names its clients by. */
+export type BanKind =
+  | "clientid"
+  | "username"
+  | "peerhost"
+  | "clientid_re"
+  | "username_re"
+  | "peerhost_net";
+
+/** One ban; times in ms since 1970, null = for ever. */
+export interface BanView {
+  readonly as: BanKind;
+  readonly who: string;
+  readonly by: string;
+  readonly reason: string;
+  readonly atMs: number;
+  readonly untilMs: number | null;
+}
+
+export interface BansService {
+  list(): Iterable<BanView>;
+  add(ban: Omit<BanView, "atMs"> & { readonly atMs: number | null }): Promise<BanView>;
+  remove(as: BanKind, who: string): Promise<boolean>;
+  clear(): Promise<void>;
+}
+
+/** A message that waits; times in ms since 1970. */
+export interface DelayedView {
+  readonly id: string;
+  readonly message: Message;
+  readonly publishedMs: number;
+  readonly delayS: number;
+  readonly remainingMs: number;
+  readonly expectedMs: number;
+}
+
+export interface DelayedService {
+  list(): Iterable<DelayedView>;
+  get(id: string): DelayedView | undefined;
+  remove(id: string): Promise<boolean>;
+  removeTopic(topic: string): Promise<number>;
+}
+
+export interface RewriteRuleView {
+  readonly action: "publish" | "subscribe" | "all";
+  readonly source_topic: string;
+  readonly re: string;
+  readonly dest_topic: string;
+}
+
+export interface AutoSubscriptionView {
+  readonly topic: string;
+  readonly qos: 0 | 1 | 2;
+  readonly rh: 0 | 1 | 2;
+  readonly rap: 0 | 1;
+  readonly nl: 0 | 1;
+}
+
+/** What becomes of topics; each change applies at once and lasts. Refusals as for any configuration. */
+export interface TopicSettingsService {
+  rewriteRules(): readonly RewriteRuleView[];
+  setRewriteRules(rules: readonly RewriteRuleView[]): Promise<void>;
+  autoSubscriptions(): readonly AutoSubscriptionView[];
+  setAutoSubscriptions(rows: readonly AutoSubscriptionView[]): Promise<void>;
+  /** `maxMessages` 0 = as many as there is room for. */
+  delayed(): { readonly enable: boolean; readonly maxMessages: number };
+  setDelayed(settings: { readonly enable: boolean; readonly maxMessages: number }): Promise<void>;
+}

@@ -1,0 +1,45 @@
+import type { Message } from "../mqtt/index.ts";
+
+/** What a ban names its clients by. */
+type BanKind =
+  | "clientid"
+  | "username"
+  | "peerhost"
+  | "clientid_re"
+  | "username_re"
+  | "peerhost_net";
+
+interface Ban {
+  readonly as: BanKind;
+  readonly who: string;
+  readonly by: string;
+  readonly reason: string;
+  /** Wall clock, ms; null = for ever. */
+  readonly atMs: number;
+  readonly untilMs: number | null;
+}
+
+/** Who is kept out; lasting, and applied at once. */
+export interface BansService {
+  list(): Iterable<Ban>;
+  add(ban: Omit<Ban, "atMs"> & { readonly atMs: number | null }): Promise<Ban>;
+  remove(as: BanKind, who: string): Promise<boolean>;
+  clear(): Promise<void>;
+}
+
+interface DelayedMessage {
+  readonly id: string;
+  readonly message: Message;
+  readonly publishedMs: number;
+  readonly delayS: number;
+  readonly remainingMs: number;
+  readonly expectedMs: number;
+}
+
+/** Messages that wait for their time. */
+export interface DelayedService {
+  list(): Iterable<DelayedMessage>;
+  get(id: string): DelayedMessage | undefined;
+  remove(id: string): Promise<boolean>;
+  removeTopic(topic: string): Promise<number>;
+}
