@@ -37,7 +37,7 @@ export async function createApp(deps: ApiDeps, access: Access): Promise<FastifyI
   statusRoute(app, deps.services);
   await app.register(async (scope) => nanomqV1(scope, deps, access));
   await app.register(async (scope) => nanomqV4(scope, deps, access), { prefix: "/api/v4" });
-  await app.register(async (scope) => emqxV5(scope, deps), { prefix: "/api/v5" });
+  await emqxV5(app, deps);
   await app.ready();
   return app;
 }

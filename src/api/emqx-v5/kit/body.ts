@@ -15,15 +15,19 @@ const KIND_OF_TYPE: Readonly<Record<string, Kind>> = {
   "multipart/form-data": "file",
 };
 
-/** Content types a route takes, for the refusal of others. */
-export const TYPE_OF_KIND = {
+const TYPE_OF_KIND = {
   json: "application/json",
   text: "text/plain",
   file: "multipart/form-data",
 } as const;
 
+/** Content types a route takes; none when it reads no body. */
+export function bodyTypesOf(route: Route): readonly string[] {
+  return kindsOf(route).map((kind) => TYPE_OF_KIND[kind]);
+}
+
 /** Kinds of body a route reads; none when it has no schema for one. */
-export function kindsOf({ schema, consumes }: Route): readonly Kind[] {
+function kindsOf({ schema, consumes }: Route): readonly Kind[] {
   return consumes ?? (schema.body === undefined ? [] : ["json"]);
 }
 

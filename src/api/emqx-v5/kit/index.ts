@@ -10,6 +10,7 @@ export {
   ok,
   text,
 } from "./answer.ts";
+export { bodyTypesOf } from "./body.ts";
 export { apiErrorOf } from "./errors.ts";
 export { sendNotFound } from "./not-found.ts";
 export type { Page, PageOptions } from "./paging.ts";
@@ -27,7 +28,7 @@ export type {
 } from "./route.ts";
 export { route } from "./route.ts";
 export type { CheckAccess } from "./serve.ts";
-export { serveRoutes } from "./serve.ts";
+export { pathParameters, serveRoutes } from "./serve.ts";
 export { createTurns, type Turns } from "./turns.ts";
 export {
   formatDuration,

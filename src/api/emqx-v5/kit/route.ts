@@ -63,7 +63,8 @@ interface Described {
   /** Section of the reference. */
   readonly section: string;
   readonly priority: "P1" | "P2" | "P3";
-  readonly access?: AccessRule;
+  /** `any` unless stated; a function where a setting decides. */
+  readonly access?: AccessRule | (() => AccessRule);
   readonly schema: RouteSchema;
   /**
    * Kinds of body, JSON unless stated. `text` is `text/plain`. `file` is multipart/form-data, of which

@@ -7,7 +7,7 @@ import { bodyKind, MAX_BODY_BYTES, readBody, readFile } from "./body.ts";
 import { apiErrorOf } from "./errors.ts";
 import { methodsByPath, sendNotFound } from "./not-found.ts";
 import { readParameters } from "./query.ts";
-import type { AccessRule, Caller, Method, Route } from "./route.ts";
+import type { AccessRule, Caller, JSONSchema, Method, Route } from "./route.ts";
 import { sendAnswer, sendError } from "./send.ts";
 import { violationError } from "./validation.ts";
 
@@ -76,8 +76,9 @@ export async function serveRoutes(
 }
 
 function addRoute(app: FastifyInstance, route: Route, deps: ServeDeps): void {
-  const { method, path, access = "any", maxBodyBytes = MAX_BODY_BYTES } = route;
-  const { params = textParams(path), query = {}, body } = route.schema;
+  const { method, path, maxBodyBytes = MAX_BODY_BYTES } = route;
+  const { query, body } = route.schema;
+  const params = pathParameters(route);
   const found = new WeakMap<
     FastifyRequest,
     { caller: Caller; kind: ReturnType<typeof bodyKind> }
@@ -89,6 +90,7 @@ function addRoute(app: FastifyInstance, route: Route, deps: ServeDeps): void {
     bodyLimit: maxBodyBytes,
     async onRequest(request) {
       const { authorization } = request.headers;
+      const access = accessOf(route);
       const login = { authorization, address: request.ip, method, path, access };
       const caller = await deps.checkAccess(login);
       const kind = bodyKind(route, request);
@@ -134,11 +136,21 @@ function check(
   if (!validate(value)) throw violationError(validate.errors);
 }
 
+/** The object schema of a route's path parameters. */
+export function pathParameters({ path, schema }: Route): JSONSchema {
+  return schema.params ?? textParams(path);
+}
+
 /** Each parameter of a path as text. */
-export function textParams(path: string) {
+function textParams(path: string) {
   const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name ?? "");
   const properties = Object.fromEntries(names.map((name) => [name, { type: "string" }] as const));
   return { type: "object", properties, required: names } as const;
+}
+
+/** The rule that holds now. */
+function accessOf({ access = "any" }: Route): AccessRule {
+  return typeof access === "function" ? access() : access;
 }
 
 function headerOf(request: FastifyRequest, name: string): string | undefined {

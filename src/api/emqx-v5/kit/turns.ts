@@ -12,14 +12,17 @@ export interface Turns {
   take(): Promise<void>;
 }
 
-/** By time rather than by count: rows differ, and so do boards. */
-export function createTurns(): Turns {
+/**
+ * By time rather than by count: rows differ, and so do boards.
+ * @param rowsPerLook rows between two looks at the clock: fewer for dear ones
+ */
+export function createTurns(rowsPerLook = ROWS_PER_LOOK): Turns {
   let rows = 0;
   let sinceMs = performance.now();
   return {
     isDue() {
       rows += 1;
-      return rows % ROWS_PER_LOOK === 0 && performance.now() - sinceMs > SLICE_MS;
+      return rows % rowsPerLook === 0 && performance.now() - sinceMs > SLICE_MS;
     },
     async take() {
       await nextTurn();

@@ -1,0 +1,2 @@
+export { openApiText } from "./document.ts";
+export { docsPages } from "./pages.ts";
