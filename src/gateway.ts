@@ -2,7 +2,7 @@ import { totalmem, uptime } from "node:os";
 import { join } from "node:path";
 import { type CertificateFile, createAlarms, createAlarmWatch } from "./alarms/index.ts";
 import { type Api, createApi } from "./api/index.ts";
-import { createAuth } from "./auth/index.ts";
+import { checkRules, createAuth } from "./auth/index.ts";
 import { createAutoSubscribe } from "./auto-subscribe/index.ts";
 import { createBans } from "./bans/index.ts";
 import { bridgeFaults, createBridges, findLoop } from "./bridge/index.ts";
@@ -76,7 +76,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     { log, clock },
     { path: join(deps.dataDir, "store"), store: config.store },
   );
-  const auth = createAuth({ log, clock }, { auth: config.auth, acl: config.acl });
+  const auth = createAuth({ log, clock, store }, { auth: config.auth, acl: config.acl });
   const rewrite = createRewrite({ log }, config.rewrite);
   const autoSubscribe = createAutoSubscribe({ log }, config.auto_subscribe);
   const broker: Broker = createBroker(
@@ -195,8 +195,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       configChecks: {
         findLoop,
         bridgeFaults,
-        // Building has no side effects, and finds rules that could never work.
-        checkAccess: (next) => void createAuth({ log, clock }, next),
+        checkAccess: (next) => checkRules(next.acl),
       },
       requestExit: (kind) => deps.requestExit(kind),
       isReady: () => isReady,

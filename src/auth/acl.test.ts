@@ -1,10 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { Config } from "../config/index.ts";
 import { matches, topicFilter } from "../mqtt/index.ts";
-import { Acl, type AclRequest } from "./acl.ts";
+import type { AclRequest } from "./acl.ts";
+import { newRules } from "./rules.testing.ts";
 
-type Rules = ConstructorParameters<typeof Acl>[0]["rules"];
-type Rule = Rules[number];
+type Rule = Config["acl"]["rules"][number];
 
 function rule(part: Partial<Rule>): Rule {
   return {
@@ -28,7 +29,7 @@ const who = (part: Partial<Rule["and"][number]>) => ({
 });
 
 function acl(rules: readonly Partial<Rule>[], no_match: "allow" | "deny" = "deny") {
-  const built = new Acl({ no_match, rules: rules.map(rule) });
+  const { rules: built } = newRules({ no_match, rules: rules.map(rule) });
   const ask =
     (action: "publish" | "subscribe") =>
     (topic: string, client: Partial<AclRequest> = {}) =>
@@ -36,6 +37,9 @@ function acl(rules: readonly Partial<Rule>[], no_match: "allow" | "deny" = "deny
         clientId: "c1",
         username: "u1",
         address: "192.0.2.1",
+        qos: 0,
+        retain: false,
+        isSuperuser: false,
         ...client,
         action,
         topic,

@@ -1,57 +1,81 @@
-import type { Config } from "../config/index.ts";
-import { reasonOf } from "../errors/index.ts";
-import { topicFilter } from "../mqtt/index.ts";
-import { type Client, checkFailed, compileWho, type Who } from "./acl-who.ts";
-import { covers, FilterPattern, overlapping, type PatternValues } from "./filter-pattern.ts";
-
-type RuleConfig = Config["acl"]["rules"][number];
+import {
+  decision,
+  publishBit,
+  type Requested,
+  type Rule,
+  requestedFilter,
+  subscribeBit,
+  type Values,
+  valuesOf,
+} from "./acl-rule.ts";
+import type { Client } from "./acl-who.ts";
+import type { RuleSource } from "./rule-list.ts";
 
 /** A PUBLISH to `topic`, or a SUBSCRIBE to the filter `topic`, by a client. */
 export interface AclRequest extends Client {
   readonly action: "publish" | "subscribe";
   readonly topic: string;
+  readonly qos: 0 | 1 | 2;
+  /** Of a PUBLISH. */
+  readonly retain: boolean;
+  /** Its account was found to be a superuser's when it connected. */
+  readonly isSuperuser: boolean;
 }
 
-/** One element of a rule's `topics`: `@text`, or a filter. */
-type RuleTopic =
-  | {
-      readonly kind: "literal";
-      readonly text: string;
-      /** Null for text with wildcards, which stands for nothing but itself. */
-      readonly levels: readonly string[] | null;
-    }
-  | {
-      readonly kind: "filter";
-      readonly pattern: FilterPattern;
-      readonly usesClientId: boolean;
-      readonly usesUsername: boolean;
-    };
+/** How often rules of one origin decided, and how often none fitted. */
+export interface RuleCounts {
+  allow: number;
+  deny: number;
+  nomatch: number;
+}
 
-/** Uses of a value in a rule, and faults of a client's value: where they meet, the rule denies. */
-const CLIENT_ID_INSIDE = 1;
-const USERNAME_INSIDE = 2;
-const CLIENT_ID_IN_FRONT = 4;
-const USERNAME_IN_FRONT = 8;
+/** Rules of one origin, and what they did. */
+export interface AclSection {
+  readonly rules: RuleSource;
+  readonly counts: RuleCounts;
+}
 
-interface Rule {
-  readonly index: number;
-  readonly isAllow: boolean;
-  readonly isForPublish: boolean;
-  readonly isForSubscribe: boolean;
-  /** Null: every topic. */
-  readonly topics: readonly RuleTopic[] | null;
-  readonly uses: number;
-  readonly who: Who | null;
+/** What may be remembered of decisions. */
+export interface CacheSettings {
+  readonly isEnabled: boolean;
+  /** Topics of one client. */
+  readonly maxSize: number;
+  isExcluded(topic: string): boolean;
+}
+
+export interface AclSettings {
+  /** In the order in which they are asked. */
+  readonly sections: readonly AclSection[];
+  readonly isAllowedByDefault: boolean;
+  readonly cache: CacheSettings;
+}
+
+/** A remembered decision on publishing. */
+export interface RememberedDecision {
+  readonly topic: string;
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
+  readonly isAllowed: boolean;
+}
+
+/** Outcomes of all checks that were not answered from a connection's own memory. */
+export interface AclCounts {
+  allow: number;
+  deny: number;
+  /** Of these, decided because no rule fitted. */
+  nomatch: number;
+  superuser: number;
+  remembered: number;
+  /** Decided anew, superusers left out. */
+  decided: number;
 }
 
 /** What is known of a client once for all of its requests. */
-interface View extends Client {
-  /** The rules that name clients, users or addresses and are about this one. */
-  readonly personal: readonly Rule[];
-  readonly values: PatternValues;
-  readonly faults: number;
-  /** Recent publish decisions by topic. */
-  readonly publishes: Map<string, boolean>;
+interface View extends Values {
+  /** By section, the rules that name clients, users or addresses and are about this one. */
+  readonly personal: readonly (readonly Rule[])[];
+  /** Recent decisions by topic: which kinds of PUBLISH are known, and of these which are allowed. */
+  readonly publishes: Map<string, number>;
 }
 
 /**
@@ -59,89 +83,132 @@ interface View extends Client {
  * bytes each. Beyond it everything is worked out anew.
  */
 const MAX_KEPT = 150_000;
-/** Decisions kept for a client: devices publish to few topics, and a long one is not kept. */
-const MAX_REMEMBERED = 32;
 const MAX_REMEMBERED_LENGTH = 256;
 /** With fewer rules than this, deciding anew is as fast as looking up. */
 const MIN_RULES_TO_REMEMBER = 4;
-
-const SHARE_PREFIX = "$share/";
+/** Where the known kinds of PUBLISH stand above the allowed ones. */
+const KNOWN_SHIFT = 6;
 
 /**
- * The access rules, compiled once. `createAuth` documents what they mean. Which rules are about a
- * client is worked out once per client, so a list with a rule per device costs each device only its
- * own.
+ * The access rules. `createAuth` documents what they mean. Which rules are about a client is worked
+ * out once per client, so a list with a rule per device costs each device only its own.
  */
 export class Acl {
-  readonly #isAllowedByDefault: boolean;
-  /** In order; `#general` are those about anybody, `#selective` the rest. */
-  readonly #general: readonly Rule[];
-  readonly #selective: readonly Rule[];
+  #settings: AclSettings;
   /** By client id. */
   readonly #views = new Map<string, View>();
   #kept = 0;
+  readonly counts: AclCounts = {
+    allow: 0,
+    deny: 0,
+    nomatch: 0,
+    superuser: 0,
+    remembered: 0,
+    decided: 0,
+  };
 
-  /** @throws GatewayError CONFIG_CHECK_FAILED */
-  constructor(cfg: Pick<Config["acl"], "no_match" | "rules">) {
-    this.#isAllowedByDefault = cfg.no_match === "allow";
-    const rules = cfg.rules.map(compile);
-    this.#general = rules.filter((rule) => rule.who === null);
-    this.#selective = rules.filter((rule) => rule.who !== null);
+  constructor(settings: AclSettings) {
+    this.#settings = settings;
+  }
+
+  replace(settings: AclSettings): void {
+    this.#settings = settings;
+    this.forget();
+  }
+
+  /** Nothing that was worked out so far counts any more. */
+  forget(): void {
+    this.#views.clear();
+    this.#kept = 0;
+  }
+
+  /** What is remembered of one client. */
+  *remembered(clientId: string): Iterable<RememberedDecision> {
+    for (const [topic, bits] of this.#views.get(clientId)?.publishes ?? []) {
+      for (const retain of [false, true]) {
+        for (const qos of [0, 1, 2] as const) {
+          const bit = publishBit(qos, retain);
+          if ((bits & (bit << KNOWN_SHIFT)) === 0) continue;
+          yield { topic, qos, retain, isAllowed: (bits & bit) !== 0 };
+        }
+      }
+    }
   }
 
   authorize(request: AclRequest): boolean {
-    const ruleCount = this.#general.length + this.#selective.length;
-    if (ruleCount === 0) return this.#isAllowedByDefault;
-    const view = this.#viewOf(request);
-    if (request.action === "subscribe") return this.#decideSubscribe(view, request.topic);
+    const { counts } = this;
+    let isAllowed: boolean;
+    if (request.isSuperuser) {
+      counts.superuser++;
+      isAllowed = true;
+    } else {
+      isAllowed =
+        request.action === "subscribe" ? this.#maySubscribe(request) : this.#mayPublish(request);
+    }
+    if (isAllowed) counts.allow++;
+    else counts.deny++;
+    return isAllowed;
+  }
+
+  #mayPublish(request: AclRequest): boolean {
     const { topic } = request;
-    const remembered = view.publishes.get(topic);
-    if (remembered !== undefined) return remembered;
-    const isAllowed = this.#decide(view, "publish", (entry) => publishFits(entry, topic, view));
-    if (ruleCount >= MIN_RULES_TO_REMEMBER && topic.length <= MAX_REMEMBERED_LENGTH) {
-      if (view.publishes.size >= MAX_REMEMBERED) view.publishes.clear();
-      view.publishes.set(topic, isAllowed);
-      this.#keep(1);
+    const bit = publishBit(request.qos, request.retain);
+    const view = this.#viewOf(request);
+    const known = view.publishes.get(topic) ?? 0;
+    if ((known & (bit << KNOWN_SHIFT)) !== 0) {
+      this.counts.remembered++;
+      return (known & bit) !== 0;
+    }
+    const isAllowed = this.#decide(view, bit, topic, null);
+    if (this.#isRemembered(topic)) {
+      const { publishes } = view;
+      if (known === 0) {
+        if (publishes.size >= this.#settings.cache.maxSize) publishes.clear();
+        this.#keep(1);
+      }
+      publishes.set(topic, known | (bit << KNOWN_SHIFT) | (isAllowed ? bit : 0));
     }
     return isAllowed;
   }
 
-  #decideSubscribe(view: View, requested: string): boolean {
-    const filter = withoutShare(requested);
-    const levels = filter.split("/");
-    return this.#decide(view, "subscribe", (entry, { isAllow }) =>
-      subscribeFits(entry, isAllow, { filter, levels }, view),
+  #maySubscribe(request: AclRequest): boolean {
+    const requested = requestedFilter(request.topic);
+    return this.#decide(
+      this.#viewOf(request),
+      subscribeBit(request.qos),
+      requested.filter,
+      requested,
     );
   }
 
-  /** Walks the two ordered lists as one; the first rule that fits decides. */
-  #decide(
-    view: View,
-    action: AclRequest["action"],
-    fits: (entry: RuleTopic, rule: Rule) => boolean,
-  ): boolean {
-    const general = this.#general;
-    const { personal } = view;
-    let g = 0;
-    let p = 0;
-    for (;;) {
-      const next = general[g];
-      const own = personal[p];
-      let rule: Rule;
-      if (own !== undefined && (next === undefined || own.index < next.index)) {
-        rule = own;
-        p++;
-      } else if (next !== undefined) {
-        rule = next;
-        g++;
-      } else {
-        return this.#isAllowedByDefault;
+  /** The first rule that fits decides, section by section. */
+  #decide(view: View, bit: number, topic: string, requested: Requested | null): boolean {
+    this.counts.decided++;
+    const { sections, isAllowedByDefault } = this.#settings;
+    for (let i = 0; i < sections.length; i++) {
+      const section = sections[i];
+      if (section === undefined) break;
+      const { rules, counts } = section;
+      if (rules.size === 0) continue;
+      const answer = firstFit(rules.general, view.personal[i] ?? [], view, bit, topic, requested);
+      if (answer === null) {
+        counts.nomatch++;
+        continue;
       }
-      if (action === "publish" ? !rule.isForPublish : !rule.isForSubscribe) continue;
-      if ((rule.uses & view.faults) !== 0) return false;
-      if (rule.topics === null) return rule.isAllow;
-      for (const entry of rule.topics) if (fits(entry, rule)) return rule.isAllow;
+      if (answer) counts.allow++;
+      else counts.deny++;
+      return answer;
     }
+    this.counts.nomatch++;
+    return isAllowedByDefault;
+  }
+
+  #isRemembered(topic: string): boolean {
+    const { sections, cache } = this.#settings;
+    if (!cache.isEnabled || topic.length > MAX_REMEMBERED_LENGTH) return false;
+    let rules = 0;
+    for (const section of sections) rules += section.rules.size;
+    return rules >= MIN_RULES_TO_REMEMBER && !cache.isExcluded(topic);
   }
 
   #viewOf(client: Client): View {
@@ -153,18 +220,10 @@ export class Acl {
     ) {
       return known;
     }
-    const { clientId, username, address } = client;
-    const view: View = {
-      clientId,
-      username,
-      address,
-      personal: this.#selective.filter((rule) => rule.who?.(client)),
-      values: { clientid: clientId, username: username ?? "" },
-      faults: faultsOf(clientId, username ?? ""),
-      publishes: new Map(),
-    };
-    this.#keep(1 + view.personal.length);
-    this.#views.set(clientId, view);
+    const personal = this.#settings.sections.map(({ rules }) => rules.personalOf(client));
+    const view: View = { ...valuesOf(client), personal, publishes: new Map() };
+    this.#keep(personal.reduce((sum, rules) => sum + rules.length, 1));
+    this.#views.set(client.clientId, view);
     return view;
   }
 
@@ -177,105 +236,32 @@ export class Acl {
   }
 }
 
-function publishFits(entry: RuleTopic, topic: string, view: View): boolean {
-  if (entry.kind === "literal") return entry.text === topic;
-  return hasValues(entry, view) && entry.pattern.matches(topic, view.values);
-}
-
-function subscribeFits(
-  entry: RuleTopic,
-  isAllow: boolean,
-  requested: { readonly filter: string; readonly levels: readonly string[] },
-  view: View,
-): boolean {
-  const fits = (levels: readonly string[]) =>
-    isAllow ? covers(levels, requested.levels) : overlapping(levels, requested.levels);
-  if (entry.kind === "filter") {
-    return hasValues(entry, view) && fits(entry.pattern.levels(view.values));
+/** Walks the two ordered lists as one. Null when no rule fits. */
+function firstFit(
+  general: readonly Rule[],
+  personal: readonly Rule[],
+  client: Values,
+  bit: number,
+  topic: string,
+  requested: Requested | null,
+): boolean | null {
+  let g = 0;
+  let p = 0;
+  for (;;) {
+    const next = general[g];
+    const own = personal[p];
+    let rule: Rule;
+    if (own !== undefined && (next === undefined || own.order < next.order)) {
+      rule = own;
+      p++;
+    } else if (next !== undefined) {
+      rule = next;
+      g++;
+    } else {
+      return null;
+    }
+    if (((requested === null ? rule.publishes : rule.subscribes) & bit) === 0) continue;
+    const answer = decision(rule, client, topic, requested);
+    if (answer !== null) return answer;
   }
-  return entry.levels === null ? entry.text === requested.filter : fits(entry.levels);
-}
-
-/** A filter made of a value that the client does not have is about nobody's topics. */
-function hasValues(entry: RuleTopic & { kind: "filter" }, { values }: View): boolean {
-  if (entry.usesClientId && values.clientid === "") return false;
-  return !(entry.usesUsername && values.username === "");
-}
-
-function faultsOf(clientId: string, username: string): number {
-  return (
-    (isStructural(clientId) ? CLIENT_ID_INSIDE : 0) |
-    (isStructural(username) ? USERNAME_INSIDE : 0) |
-    (clientId.startsWith("$") ? CLIENT_ID_IN_FRONT : 0) |
-    (username.startsWith("$") ? USERNAME_IN_FRONT : 0)
-  );
-}
-
-/** Whether a value would change the structure of a filter: a client could name itself `#`. */
-function isStructural(value: string): boolean {
-  return /[+#/]/.test(value);
-}
-
-/** The filter of a shared subscription (MQTT 5.0 §4.8.2), any other as it is. */
-function withoutShare(filter: string): string {
-  if (!filter.startsWith(SHARE_PREFIX)) return filter;
-  const slash = filter.indexOf("/", SHARE_PREFIX.length);
-  return slash < 0 ? filter : filter.slice(slash + 1);
-}
-
-function compile(rule: RuleConfig, index: number): Rule {
-  const key = `acl.rules[${index}]`;
-  const topics = rule.topics.map((text, at) => compileTopic(text, `${key}.topics[${at}]`));
-  return {
-    index,
-    isAllow: rule.permit === "allow",
-    isForPublish: rule.action !== "subscribe",
-    isForSubscribe: rule.action !== "publish",
-    topics: topics.length === 0 ? null : topics,
-    uses: topics.reduce((uses, entry) => uses | usesOf(entry), 0),
-    who: compileWho(rule, key),
-  };
-}
-
-function compileTopic(text: string, key: string): RuleTopic {
-  if (text.startsWith("@")) {
-    const literal = text.slice(1);
-    checkFilter(literal, literal, key);
-    const levels = /[+#]/.test(literal) ? null : literal.split("/");
-    return { kind: "literal", text: literal, levels };
-  }
-  const pattern = new FilterPattern(text);
-  checkFilter(text, pattern.levels({ clientid: "x", username: "x" }).join("/"), key);
-  return {
-    kind: "filter",
-    pattern,
-    usesClientId: pattern.placeholders.has("clientid"),
-    usesUsername: pattern.placeholders.has("username"),
-  };
-}
-
-/** A rule whose filter can never match would protect nothing, without a word. */
-function checkFilter(text: string, filter: string, key: string): void {
-  if (filter.startsWith(SHARE_PREFIX)) {
-    throw checkFailed(key, text, "shared subscriptions are decided by their filter");
-  }
-  if (filter.includes("${")) {
-    throw checkFailed(key, text, "only ${clientid} and ${username} can be put in");
-  }
-  try {
-    topicFilter(filter);
-  } catch (err) {
-    throw checkFailed(key, text, reasonOf(err));
-  }
-}
-
-function usesOf(entry: RuleTopic): number {
-  if (entry.kind === "literal") return 0;
-  const { leading } = entry.pattern;
-  return (
-    (entry.usesClientId ? CLIENT_ID_INSIDE : 0) |
-    (entry.usesUsername ? USERNAME_INSIDE : 0) |
-    (leading === "clientid" ? CLIENT_ID_IN_FRONT : 0) |
-    (leading === "username" ? USERNAME_IN_FRONT : 0)
-  );
 }

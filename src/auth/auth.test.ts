@@ -3,6 +3,8 @@ import { createLog } from "../log/index.ts";
 import type { Peer } from "../mqtt/index.ts";
 import { type Clock, ManualClock, systemClock } from "../time/index.ts";
 import { type AuthConfig, createAuth, hashPassword } from "./index.ts";
+import { memoryTables } from "./memory-table.testing.ts";
+import { aclWith } from "./rules.testing.ts";
 
 let hashed: string;
 beforeAll(async () => {
@@ -20,17 +22,18 @@ function setUp(auth: Partial<AuthConfig["auth"]> = {}, clock: Clock = systemCloc
   const lines: Record<string, unknown>[] = [];
   const log = createLog({ level: "info" }, { write: (line) => void lines.push(JSON.parse(line)) });
   const part = createAuth(
-    { log, clock },
+    { log, clock, store: memoryTables() },
     {
       auth: {
         allow_anonymous: false,
+        built_in_database: null,
         users: [
           { username: "hashed", password: hashed },
           { username: "clear", password: "open" },
         ],
         ...auth,
       },
-      acl: { no_match: "allow", deny_action: "disconnect", rules: [] },
+      acl: aclWith({ deny_action: "disconnect" }),
     },
   );
   onTestFinished(() => part.stop());
@@ -51,7 +54,7 @@ describe("users", () => {
     expect(await login("clear", "open")).toBe("accepted");
     expect(await login("hashed", "wrong")).toBe("bad_credentials");
     expect(await login("nobody", "right")).toBe("bad_credentials");
-    expect(auth.status()).toEqual({ accepted: 2, badCredentials: 2, overloaded: 0 });
+    expect(auth.status()).toMatchObject({ accepted: 2, badCredentials: 2, overloaded: 0 });
   });
 
   test("missing or empty parts never fit", async () => {
@@ -171,6 +174,7 @@ test("the operator is told of clear text, unusable and repeated users", async ()
 test("authorisation and what a denied publish costs come from the configuration", () => {
   const { auth } = setUp();
   expect(auth.denyAction).toBe("disconnect");
-  const request = { clientId: "c", username: null, address: "192.0.2.1", topic: "t" };
-  expect(auth.authorize({ ...request, action: "publish" })).toBe(true);
+  const client = { clientId: "c", username: null, address: "192.0.2.1", isSuperuser: false };
+  const request = { ...client, action: "publish", topic: "t", qos: 0, retain: false } as const;
+  expect(auth.authorize(request)).toBe(true);
 });

@@ -2,29 +2,36 @@ import type { Config } from "../config/index.ts";
 import type { Log } from "../log/index.ts";
 import type { Peer } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
-import { Accounts, type Verdict } from "./accounts.ts";
-import { Acl, type AclRequest } from "./acl.ts";
+import { Accounts } from "./accounts.ts";
+import type { AclCounts, AclRequest, RememberedDecision } from "./acl.ts";
 import { FailureLog } from "./failure-log.ts";
 import { GuessGuard } from "./guess-guard.ts";
 import { HashSlots } from "./hash-slots.ts";
 import { verifyPassword } from "./password.ts";
-
-/** Longest user name and password that the configuration can hold, in bytes. */
-const MAX_USERNAME_BYTES = 1024;
-const MAX_PASSWORD_BYTES = 4096;
+import { RateMeter, type Rates } from "./rate-meter.ts";
+import type { RecordTable } from "./record-table.ts";
+import { type RuleDatabase, StoredRules } from "./rule-database.ts";
+import { Rules, type SourceStatus, type SourceType } from "./rules.ts";
+import {
+  MAX_PASSWORD_BYTES,
+  MAX_USERNAME_BYTES,
+  StoredUsers,
+  type UserDatabase,
+} from "./user-database.ts";
+import { type Verification, Verifier } from "./verifier.ts";
 
 /** A list of names in a log line ends here. */
 const MAX_NAMES_LOGGED = 10;
 
-const RESULTS = {
-  right: "accepted",
-  wrong: "bad_credentials",
-  overloaded: "not_authorized",
-} as const satisfies Record<Verdict, AuthResult>;
+/** Places of the account sources: who stands first knows a name first. */
+const CONFIGURED = 0;
+const DATABASE = 1;
 
 export interface AuthDeps {
   readonly log: Log;
   readonly clock: Clock;
+  /** Where the built-in databases are kept; its tables are usable when this part starts. */
+  readonly store: { table(name: string): RecordTable };
 }
 
 export interface AuthConfig {
@@ -41,21 +48,35 @@ export interface AuthRequest {
 }
 
 /**
- * `bad_credentials`: wrong or missing ones (CONNACK 4, or 0x86). `not_authorized`: not checked
- * because too many logins wait; the client may try again (CONNACK 5, or 0x87).
+ * `accepted_superuser`: the account is one whose requests no rule denies. `bad_credentials`: wrong
+ * or missing ones (CONNACK 4, or 0x86). `not_authorized`: not checked because too many logins wait;
+ * the client may try again (CONNACK 5, or 0x87).
  */
-export type AuthResult = "accepted" | "bad_credentials" | "not_authorized";
+export type AuthResult = "accepted" | "accepted_superuser" | "bad_credentials" | "not_authorized";
 
 export interface AuthStatus {
   readonly accepted: number;
+  /** Of these, without user name and password. */
+  readonly anonymous: number;
   readonly badCredentials: number;
   /** Logins refused unchecked because too many were waiting. */
   readonly overloaded: number;
+  /** Access rules: a connection that repeats itself is not counted again. */
+  readonly rules: AclCounts;
+}
+
+/** What the built-in database did since the start. */
+export interface DatabaseStatus {
+  readonly success: number;
+  readonly failed: number;
+  /** Logins with a name that nobody knows. */
+  readonly nomatch: number;
+  readonly rates: Rates;
 }
 
 /** Who may connect, and what a client may publish and subscribe to. */
 export interface Auth {
-  /** Logs what an operator should know about the configuration. */
+  /** Reads the databases, and logs what an operator should know about the configuration. */
   start(): Promise<void>;
   /** Refuses the logins that still wait. */
   stop(): Promise<void>;
@@ -65,7 +86,9 @@ export interface Auth {
    *
    * - No user name and no password: accepted where anonymous clients are allowed.
    * - A user name is always verified, also where anonymous clients are allowed; an empty password
-   *   never fits, nor does a password without a user name (which MQTT 5.0 §3.1.2.9 permits).
+   *   never fits. A password without a user name (which MQTT 5.0 §3.1.2.9 permits) fits only the
+   *   user that a built-in database knows by the client id.
+   * - The configured users are asked first, then the built-in database; who knows the name decides.
    * - Unknown user and wrong password cost the same time and give the same answer.
    * - After 5 failures an address waits before each further attempt, 0.5 s doubling to 10 s; after
    *   10 failures a user name adds 0.25 s doubling to 4 s. Users who logged in from an address
@@ -79,13 +102,33 @@ export interface Auth {
   verifyPassword(clear: string, stored: string): Promise<boolean>;
   /** Whether anonymous clients are accepted from now on; connected ones stay. */
   setAllowAnonymous(value: boolean): void;
-  /** Changes with the access rules, so that the broker may remember answers in between. */
+  /**
+   * Applies what may change without a restart: the built-in database and the sources, settings and
+   * cache of the access rules. Live sessions stay, also those of users who are gone; what they
+   * publish and subscribe to is judged anew.
+   * @throws GatewayError CONFIG_CHECK_FAILED, and everything stays as it was
+   */
+  reconfigure(cfg: AuthConfig): void;
+  /** The users and rules that the API keeps. */
+  readonly users: UserDatabase;
+  readonly rules: RuleDatabase;
+  databaseStatus(): DatabaseStatus;
+  sourceStatus(type: SourceType): SourceStatus;
+  /** Decisions remembered for a client; they never outlive a change. */
+  rememberedDecisions(clientId: string): Iterable<RememberedDecision>;
+  forgetDecisions(): void;
+  /**
+   * Changes with the access rules, so that the broker may remember answers in between; negative
+   * while it is not to.
+   */
   revision(): number;
   /** What the broker does to a client whose PUBLISH is denied. */
   readonly denyAction: "ignore" | "disconnect";
   /**
-   * Decides one PUBLISH or one filter of a SUBSCRIBE by the access rules: the first rule that fits
-   * client and topic decides, `acl.no_match` when none does.
+   * Decides one PUBLISH or one filter of a SUBSCRIBE by the access rules: the configured ones, then
+   * the sources in their order, of the built-in database those of the client id, the user name, and
+   * everybody. The first rule that fits client, action, QoS, Retain and topic decides, `acl.no_match`
+   * when none does. Superusers of the built-in database may do everything.
    *
    * - A publish fits a rule when one of its filters matches the topic.
    * - A subscription fits an `allow` rule when one of its filters covers the whole requested filter,
@@ -104,81 +147,145 @@ export interface Auth {
 }
 
 /**
- * Authentication by the configured users and authorisation by the configured rules.
+ * Authentication by the configured users and the built-in database, authorisation by the configured
+ * rules and the sources after them.
  *
  * @throws GatewayError CONFIG_CHECK_FAILED for a rule that could never work as written: an address
- *   that is none, a filter against the grammar, an empty name. Building has no side effects, so this
- *   also serves to check a configuration.
+ *   that is none, a filter against the grammar, an empty name.
  */
 export function createAuth(deps: AuthDeps, cfg: AuthConfig): Auth {
+  const { clock } = deps;
   const log = deps.log.child({ part: "auth" });
   const slots = new HashSlots();
-  const accounts = new Accounts(cfg.auth.users, slots);
-  const guard = new GuessGuard(deps.clock);
-  const failures = new FailureLog(log, deps.clock);
-  const acl = new Acl(cfg.acl);
-  let isAnonymousAllowed = cfg.auth.allow_anonymous;
+  const accounts = new Accounts(cfg.auth.users);
+  const users = new StoredUsers({
+    log,
+    slots,
+    table: () => deps.store.table("mqtt_users"),
+    onSuperuserChange: () => rules.changed(),
+  });
+  const database = new StoredRules({
+    log,
+    table: () => deps.store.table("acl_rules"),
+    onChange: () => rules.changed(),
+  });
+  const rules = new Rules({ clock, database }, cfg.acl);
+  const verifier = new Verifier([accounts, users], slots);
+  const guard = new GuessGuard(clock);
+  const failures = new FailureLog(log, clock);
+  const asked = { success: 0, failed: 0, nomatch: 0 };
+  const meter = new RateMeter(clock, () => asked.success + asked.failed + asked.nomatch);
+  let storedAnonymous = cfg.auth.allow_anonymous;
+  let isAnonymousAllowed = storedAnonymous;
   let accepted = 0;
+  let anonymous = 0;
+  users.configure(cfg.auth.built_in_database);
 
-  async function decide({ username, password, peer }: AuthRequest): Promise<AuthResult> {
+  async function decide(request: AuthRequest): Promise<AuthResult> {
+    const { clientId, username, password, peer } = request;
     if (username === null && password === null) {
+      if (isAnonymousAllowed) anonymous++;
       return isAnonymousAllowed ? "accepted" : "bad_credentials";
     }
-    const attempt = await guard.enter(peer.address, username ?? "");
+    const attempt = await guard.enter(peer.address, accountOf(request));
     if (attempt === null) return "not_authorized";
-    const verdict = await verify(username, password);
+    const { verdict, source } = await verify(request);
     attempt.done(verdict === "overloaded" ? "undecided" : verdict);
-    return RESULTS[verdict];
+    countDatabase(verdict, source);
+    if (verdict === "overloaded") return "not_authorized";
+    if (verdict === "wrong") return "bad_credentials";
+    const isSuperuser = source === DATABASE && isStillSuperuser({ clientId, username });
+    return isSuperuser ? "accepted_superuser" : "accepted";
+  }
+
+  /** The name that guesses are counted by: the one whose password would be guessed. */
+  function accountOf(request: AuthRequest): string {
+    const { username } = request;
+    if (username !== null && accounts.find(username) !== undefined) return username;
+    return users.nameOf(request) ?? username ?? "";
   }
 
   /** What cannot fit any user is not worth a hash; that does not depend on who exists. */
-  async function verify(username: string | null, password: Buffer | null): Promise<Verdict> {
-    if (username === null || password === null || password.length === 0) return "wrong";
-    if (Buffer.byteLength(username) > MAX_USERNAME_BYTES) return "wrong";
-    if (password.length > MAX_PASSWORD_BYTES) return "wrong";
+  async function verify(request: AuthRequest): Promise<Verification> {
+    const { username, password } = request;
+    const inDatabase = users.nameOf(request);
+    const refused = { verdict: "wrong", source: null } as const;
+    if (password === null || password.length === 0) return refused;
+    if (username === null && inDatabase === null) return refused;
+    for (const name of [username, inDatabase]) {
+      if (name !== null && Buffer.byteLength(name) > MAX_USERNAME_BYTES) return refused;
+    }
+    if (password.length > MAX_PASSWORD_BYTES) return refused;
     try {
-      return await accounts.verify(username, password);
+      return await verifier.verify({ names: [username, inDatabase], password });
     } catch (err) {
       // scrypt fails when the memory for it cannot be had.
       log.error({ err }, "password could not be verified");
-      return "overloaded";
+      return { verdict: "overloaded", source: null };
+    }
+  }
+
+  function countDatabase(verdict: Verification["verdict"], source: number | null): void {
+    if (!users.isAsked || source === CONFIGURED || verdict === "overloaded") return;
+    if (source === null) asked.nomatch++;
+    else if (verdict === "right") asked.success++;
+    else asked.failed++;
+  }
+
+  /** Superusers lose their rights with their account; they gain them when they connect. */
+  function isStillSuperuser(client: { clientId: string; username: string | null }): boolean {
+    const name = users.nameOf(client);
+    return name !== null && users.get(name)?.isSuperuser === true;
+  }
+
+  function logConfigured(): void {
+    const counts = { users: accounts.size + users.size, rules: rules.configuredCount };
+    log.info(counts, "access rules in force");
+    if (accounts.clearTextCount > 0) {
+      log.warn(
+        { count: accounts.clearTextCount },
+        "passwords stand in the configuration as clear text",
+      );
+    }
+    if (accounts.unusable.length > 0) {
+      const names = accounts.unusable.slice(0, MAX_NAMES_LOGGED);
+      log.warn({ users: names }, "users with an empty password or a damaged hash cannot log in");
+    }
+    if (accounts.repeated.length > 0) {
+      const names = accounts.repeated.slice(0, MAX_NAMES_LOGGED);
+      log.warn({ users: names }, "users given twice: the first entry counts");
     }
   }
 
   return {
-    // The rules are compiled once; a change of them is applied by a restart.
-    revision: () => 0,
+    users,
+    rules: database,
+    revision: () => rules.revision(),
     verifyPassword: async (clear, stored) =>
       (await slots.run(() => verifyPassword(clear, stored))) ?? false,
     async start() {
-      log.info({ users: accounts.size, rules: cfg.acl.rules.length }, "access rules in force");
-      if (accounts.clearTextCount > 0) {
-        log.warn(
-          { count: accounts.clearTextCount },
-          "passwords stand in the configuration as clear text",
-        );
-      }
-      if (accounts.unusable.length > 0) {
-        const users = accounts.unusable.slice(0, MAX_NAMES_LOGGED);
-        log.warn({ users }, "users with an empty password or a damaged hash cannot log in");
-      }
-      if (accounts.repeated.length > 0) {
-        const users = accounts.repeated.slice(0, MAX_NAMES_LOGGED);
-        log.warn({ users }, "users given twice: the first entry counts");
-      }
+      await users.load();
+      await database.load();
+      rules.start();
+      meter.start();
+      logConfigured();
     },
     async stop() {
       guard.stop();
       failures.flush();
+      rules.stop();
+      meter.stop();
     },
     status: () => ({
       accepted,
+      anonymous,
       badCredentials: failures.totals.bad_credentials,
       overloaded: failures.totals.overloaded,
+      rules: rules.counts(),
     }),
     async authenticate(request) {
       const result = await decide(request);
-      if (result === "accepted") accepted++;
+      if (result === "accepted" || result === "accepted_superuser") accepted++;
       else
         failures.count(result === "bad_credentials" ? result : "overloaded", request.peer.address);
       return result;
@@ -186,7 +293,27 @@ export function createAuth(deps: AuthDeps, cfg: AuthConfig): Auth {
     setAllowAnonymous(value) {
       isAnonymousAllowed = value;
     },
-    denyAction: cfg.acl.deny_action,
-    authorize: (request) => acl.authorize(request),
+    reconfigure(next) {
+      rules.reconfigure(next.acl);
+      users.configure(next.auth.built_in_database);
+      // What was set until the process ends stays, unless the stored value changes.
+      if (next.auth.allow_anonymous !== storedAnonymous) {
+        isAnonymousAllowed = next.auth.allow_anonymous;
+      }
+      storedAnonymous = next.auth.allow_anonymous;
+    },
+    databaseStatus: () => ({ ...asked, rates: meter.rates() }),
+    sourceStatus: (type) => rules.status(type),
+    rememberedDecisions: (clientId) => rules.remembered(clientId),
+    forgetDecisions: () => rules.changed(),
+    get denyAction() {
+      return rules.denyAction;
+    },
+    authorize: (request) =>
+      rules.authorize(
+        request.isSuperuser && !isStillSuperuser(request)
+          ? { ...request, isSuperuser: false }
+          : request,
+      ),
   };
 }

@@ -183,10 +183,60 @@ export function accessBehaviour(withRig: WithRig): void {
         const client = await rig.connect({ clientId: "c", username: "u", password: "p" });
         await client.subscribe("a/+", 1);
         await client.publish("a/b", "x", { qos: 1 });
-        const who = { clientId: "c", username: "u", address: "127.0.0.1" };
+        const who = { clientId: "c", username: "u", address: "127.0.0.1", isSuperuser: false };
         expect(requests).toEqual([
-          { ...who, action: "subscribe", topic: "a/+" },
-          { ...who, action: "publish", topic: "a/b" },
+          { ...who, action: "subscribe", topic: "a/+", qos: 1, retain: false },
+          { ...who, action: "publish", topic: "a/b", qos: 1, retain: false },
+        ]);
+      });
+    });
+
+    test("what was decided for a topic holds for the same QoS and Retain, until the revision changes", async () => {
+      const asked: string[] = [];
+      const allowed = new Set(["0 false", "1 true"]);
+      const isAllowed = (request: { topic: string; qos: number; retain: boolean }) => {
+        if (request.topic !== "t") return true;
+        const kind = `${request.qos} ${request.retain}`;
+        asked.push(kind);
+        return allowed.has(kind);
+      };
+      await withRig({ isAllowed, revision: () => allowed.size }, async (rig) => {
+        const seen = rig.listen("t");
+        const client = await rig.connect({ clientId: "c" });
+        const publish = async (...kinds: readonly (readonly [0 | 1, boolean])[]) => {
+          for (const [qos, retain] of kinds) await client.publish("t", "x", { qos, retain });
+        };
+        await publish([0, false], [0, false], [1, false], [1, true], [1, true]);
+        expect(asked).toEqual(["0 false", "1 false", "1 true"]);
+        expect(seen).toHaveLength(4);
+        allowed.delete("1 true");
+        await publish([1, true]);
+        expect(seen).toHaveLength(4);
+      });
+    });
+
+    test("a superuser is named to the authorizer in everything it does, and only while it is one", async () => {
+      const asked: object[] = [];
+      const isAllowed = (request: { isSuperuser: boolean; topic: string }) => {
+        asked.push([request.topic, request.isSuperuser]);
+        return true;
+      };
+      await withRig({ isAllowed }, async (rig) => {
+        rig.verdict = "accepted_superuser";
+        const will = { topic: "will", payload: "", qos: 0, retain: false } as const;
+        const boss = await rig.connect({ clientId: "c", will });
+        await boss.subscribe("s", 1);
+        await boss.publish("p", "x", { qos: 1 });
+        await boss.drop();
+        await until(() => asked.length === 3);
+        rig.verdict = "accepted";
+        const other = await rig.connect({ clientId: "c" });
+        await other.publish("p", "x", { qos: 1 });
+        expect(asked).toEqual([
+          ["s", true],
+          ["p", true],
+          ["will", true],
+          ["p", false],
         ]);
       });
     });

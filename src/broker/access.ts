@@ -8,6 +8,7 @@ export interface Identity {
   readonly clientId: string;
   readonly username: string | null;
   readonly address: string;
+  readonly isSuperuser: boolean;
 }
 
 /** Who may publish and subscribe to what: the gateway's own topics, then the authorizer. */
@@ -23,14 +24,14 @@ export class Access {
   }
 
   /** `$SYS` is the gateway's own; the authorizer is not asked about it. */
-  mayPublish(who: Identity, topic: string): boolean {
+  mayPublish(who: Identity, topic: string, qos: 0 | 1 | 2, retain: boolean): boolean {
     const isOwn = topic === "$SYS" || topic.startsWith("$SYS/");
-    return this.#count(!isOwn && this.#allows(who, "publish", topic));
+    return this.#count(!isOwn && this.#allows(who, "publish", topic, qos, retain));
   }
 
   /** `filter` without its share. */
-  maySubscribe(who: Identity, filter: string): boolean {
-    return this.#count(this.#allows(who, "subscribe", filter));
+  maySubscribe(who: Identity, filter: string, qos: 0 | 1 | 2): boolean {
+    return this.#count(this.#allows(who, "subscribe", filter, qos, false));
   }
 
   #count(isAllowed: boolean): boolean {
@@ -39,10 +40,24 @@ export class Access {
     return isAllowed;
   }
 
-  #allows(who: Identity, action: "publish" | "subscribe", topic: string): boolean {
-    const { clientId, username, address } = who;
+  #allows(
+    { clientId, username, address, isSuperuser }: Identity,
+    action: "publish" | "subscribe",
+    topic: string,
+    qos: 0 | 1 | 2,
+    retain: boolean,
+  ): boolean {
     try {
-      return this.#authorizer.authorize({ clientId, username, address, action, topic });
+      return this.#authorizer.authorize({
+        clientId,
+        username,
+        address,
+        isSuperuser,
+        action,
+        topic,
+        qos,
+        retain,
+      });
     } catch (err) {
       this.#log.error({ err: reasonOf(err), action }, "authorizer failed, access denied");
       return false;

@@ -122,8 +122,8 @@ export function administration(engine: Engine): Administration {
     async subscribeClient(clientId, wanted, options) {
       const session = sessionOf(clientId);
       const isGranted = options?.isGranted === true;
-      for (const { filter } of wanted) {
-        const code = engine.subscribing.refusalFor(session, filter, isGranted);
+      for (const { filter, qos } of wanted) {
+        const code = engine.subscribing.refusalFor(session, { filter, qos }, isGranted);
         if (code !== null) {
           const reason = REFUSALS.get(code) ?? "it is refused";
           throw new GatewayError("SUBSCRIPTION_DENIED", { clientId, filter, reason });

@@ -47,6 +47,7 @@ export class Connection implements FrameSink, Link, AckOwner, Reader {
   connect: Connect | null = null;
   clientId = "";
   username: string | null = null;
+  isSuperuser = false;
   origin: Origin = NO_ORIGIN;
   isV5 = false;
   isReady = false;
@@ -74,6 +75,8 @@ export class Connection implements FrameSink, Link, AckOwner, Reader {
   /** The last topic published to, with what was decided about it. */
   lastPlan: TopicPlan | null = null;
   lastMayPublish = false;
+  /** QoS of that message, 3 more with Retain. */
+  lastKind = -1;
   lastRevision = -1;
   /** Where the last message went whose topic is not routed as it comes. */
   lastWay: KnownWay | null = null;

@@ -106,7 +106,13 @@ export class Detour {
   }
 }
 
-/** Whether `who` may publish along `way`. */
-export function mayGo(access: Access, who: Identity, { real, topic: to }: Way): boolean {
-  return access.mayPublish(who, real) && (to === real || access.mayPublish(who, to));
+/** Whether `who` may publish a message along `way`. */
+export function mayGo(
+  access: Access,
+  who: Identity,
+  { real, topic: to }: Way,
+  { qos, retain }: { readonly qos: 0 | 1 | 2; readonly retain: boolean },
+): boolean {
+  if (!access.mayPublish(who, real, qos, retain)) return false;
+  return to === real || access.mayPublish(who, to, qos, retain);
 }

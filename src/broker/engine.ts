@@ -349,16 +349,23 @@ export class Engine {
    */
   #mayDeliver(
     session: Session,
-    { isGranted }: StoredSubscription,
-    { topic, origin }: StoredMessage,
+    { isGranted, qos: wantedQos }: StoredSubscription,
+    message: StoredMessage,
   ): boolean {
-    const { clientId, username, peerAddress: address } = session;
-    const mayReceive =
-      isGranted === true || this.access.maySubscribe({ clientId, username, address }, topic);
+    const { topic, origin, qos, retain } = message;
+    const { clientId, username, isSuperuser, peerAddress: address } = session;
+    const receiver = { clientId, username, isSuperuser, address };
+    const mayReceive = isGranted === true || this.access.maySubscribe(receiver, topic, wantedQos);
     if (!mayReceive) return false;
     if (origin.kind !== "client") return true;
-    const who = { clientId: origin.clientId, username: origin.username, address: "" };
-    return this.access.mayPublish(who, topic);
+    // Whether it was published by a superuser is not stored; whether it would be one now is known.
+    const publisher = {
+      clientId: origin.clientId,
+      username: origin.username,
+      isSuperuser: true,
+      address: "",
+    };
+    return this.access.mayPublish(publisher, topic, qos, retain);
   }
 
   #joinOthers(emitter: Emitter, id: string): Exchange {

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { reasonOf } from "../errors/index.ts";
-import { parseShare, SESSION_NEVER_EXPIRES, type TopicFilter } from "../mqtt/index.ts";
+import { parseShare, SESSION_NEVER_EXPIRES, type StoredSubscription } from "../mqtt/index.ts";
 import { IncomingAliases, OutgoingAliases } from "./alias.ts";
 import {
   type Connect,
@@ -162,8 +162,10 @@ export class Handshake {
     const { username, password } = connect;
     this.#engine.authenticator.authenticate({ clientId, username, password, peer }).then(
       (verdict) => {
-        this.#count(verdict === "accepted", username);
-        if (verdict === "accepted") this.#accept(connection, connect);
+        connection.isSuperuser = verdict === "accepted_superuser";
+        const isAccepted = verdict === "accepted" || connection.isSuperuser;
+        this.#count(isAccepted, username);
+        if (isAccepted) this.#accept(connection, connect);
         else if (verdict === "bad_credentials")
           this.refuse(connection, REASON.badUserNameOrPassword, "bad user name or password");
         else this.refuse(connection, REASON.notAuthorized, "not authorized");
@@ -196,7 +198,7 @@ export class Handshake {
     if (this.#isBanned(connection)) return;
     this.#prepare(connection, connect);
     const attached = engine.lifecycle.attach(connection, connect, expiryOf(connect));
-    this.#recheck(connection, [...(connection.session?.subscriptions.keys() ?? [])], 0, () => {
+    this.#recheck(connection, [...(connection.session?.subscriptions.values() ?? [])], 0, () => {
       const answer = (): void => this.#answer(connection, connect, attached.isPresent);
       if (!attached.needsCommit) {
         answer();
@@ -213,7 +215,7 @@ export class Handshake {
   /** What the client may no longer subscribe to is not resumed; a slice in each turn of the loop. */
   #recheck(
     connection: Connection,
-    filters: readonly TopicFilter[],
+    subscriptions: readonly StoredSubscription[],
     from: number,
     then: () => void,
   ): void {
@@ -221,13 +223,13 @@ export class Handshake {
     const { session } = connection;
     if (connection.state !== "connecting" || session === null) return;
     const to = from + RECHECK_SLICE;
-    for (const filter of filters.slice(from, to)) {
-      if (session.subscriptions.get(filter)?.isGranted === true) continue;
+    for (const { filter, qos, isGranted } of subscriptions.slice(from, to)) {
+      if (isGranted === true) continue;
       const plain = parseShare(filter)?.filter ?? filter;
-      if (!access.maySubscribe(connection, plain)) lifecycle.unsubscribe(session, filter);
+      if (!access.maySubscribe(connection, plain, qos)) lifecycle.unsubscribe(session, filter);
     }
-    if (to >= filters.length) then();
-    else setImmediate(() => this.#recheck(connection, filters, to, then));
+    if (to >= subscriptions.length) then();
+    else setImmediate(() => this.#recheck(connection, subscriptions, to, then));
   }
 
   #prepare(connection: Connection, connect: Connect): void {

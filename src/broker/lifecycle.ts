@@ -223,6 +223,7 @@ export class Lifecycle {
     session.will = storedWill(connect.will, connection);
     session.version = connect.version;
     session.username = connect.username;
+    session.isSuperuser = connection.isSuperuser;
     session.cleanStart = connect.cleanStart;
     session.keepAliveS = connect.keepAliveS;
     session.expiryIntervalS = expiryIntervalS;
@@ -294,15 +295,15 @@ export class Lifecycle {
   }
 
   #publishWill(session: Session): void {
-    const { will, clientId, username, peerAddress: address } = session;
+    const { will, clientId, username, isSuperuser, peerAddress: address } = session;
     session.will = null;
     if (will === null) return;
     const engine = this.#engine;
     const { access, counters, hooks, log } = engine;
+    const who = { clientId, username, isSuperuser, address };
     const publish = (message: Message): void => {
-      const who = { clientId, username, address };
       const way = engine.wayOf(who, message.topic);
-      if (way === "bad_delay" || !mayGo(access, who, way)) {
+      if (way === "bad_delay" || !mayGo(access, who, way, message)) {
         counters.denied++;
         return;
       }

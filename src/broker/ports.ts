@@ -3,15 +3,16 @@ import type { Message, Peer, StoredSubscription, Topic, TopicFilter } from "../m
 /** Verifies who a client is. */
 export interface Authenticator {
   /**
-   * The verdict on a CONNECT; `username` and `password` are null when it has none. A rejection
-   * refuses the client with "server unavailable".
+   * The verdict on a CONNECT; `username` and `password` are null when it has none. Whether it is a
+   * superuser's is handed to the authorizer with each request. A rejection refuses the client with
+   * "server unavailable".
    */
   authenticate(request: {
     clientId: string;
     username: string | null;
     password: Buffer | null;
     peer: Peer;
-  }): Promise<"accepted" | "bad_credentials" | "not_authorized">;
+  }): Promise<"accepted" | "accepted_superuser" | "bad_credentials" | "not_authorized">;
 }
 
 /** Decides what a client may use. */
@@ -19,17 +20,24 @@ export interface Authorizer {
   /** What happens to a PUBLISH that is denied: dropped and acknowledged, or the client closed. */
   readonly denyAction: "ignore" | "disconnect";
   /**
-   * Changes whenever an answer may have changed. With it the engine asks once for each client and
-   * topic and remembers the answer until the number changes; without it, for every message.
+   * Changes whenever an answer may have changed. With it the engine asks once for each client,
+   * topic, QoS and Retain and remembers the answer until the number changes; without it, or while it
+   * is negative, for every message.
    */
   revision?(): number;
-  /** `topic` is the topic of a PUBLISH or will, or the filter of a SUBSCRIBE. Must be quick. */
+  /**
+   * `topic` is the topic of a PUBLISH or will, or the filter of a SUBSCRIBE; `qos` and `retain` are
+   * the message's, or the subscription's and false. Must be quick.
+   */
   authorize(request: {
     clientId: string;
     username: string | null;
     address: string;
+    isSuperuser: boolean;
     action: "publish" | "subscribe";
     topic: string;
+    qos: 0 | 1 | 2;
+    retain: boolean;
   }): boolean;
 }
 

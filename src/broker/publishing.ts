@@ -263,7 +263,7 @@ export class Publishing {
         return;
       }
     }
-    if (!this.#mayPublish(connection, plan)) {
+    if (!this.#mayPublish(connection, plan, pub)) {
       engine.counters.publishDenied++;
       this.#deny(connection, pub, packetId);
       return;
@@ -285,7 +285,7 @@ export class Publishing {
     }
     connection.lastWay = way;
     if (way.topic === plan.topic) return way;
-    if (!mayGo(access, connection, way)) {
+    if (!mayGo(access, connection, way, pub)) {
       counters.publishDenied++;
       this.#deny(connection, pub, packetId);
       return null;
@@ -382,18 +382,25 @@ export class Publishing {
     }
   }
 
-  #mayPublish(connection: Connection, plan: TopicPlan): boolean {
+  #mayPublish(connection: Connection, plan: TopicPlan, { qos, retain }: Publication): boolean {
     const { authorizer } = this.#engine;
     const revision = authorizer.revision?.() ?? -1;
-    if (revision >= 0 && connection.lastPlan === plan && connection.lastRevision === revision) {
+    const kind = retain ? qos + 3 : qos;
+    if (
+      revision >= 0 &&
+      connection.lastPlan === plan &&
+      connection.lastKind === kind &&
+      connection.lastRevision === revision
+    ) {
       return connection.lastMayPublish;
     }
     const { access, counters } = this.#engine;
-    const may = access.mayPublish(connection, plan.topic);
+    const may = access.mayPublish(connection, plan.topic, qos, retain);
     if (may) counters.publishAllowed++;
     else counters.publishRefused++;
     if (connection.lastPlan === plan) {
       connection.lastMayPublish = may;
+      connection.lastKind = kind;
       connection.lastRevision = revision;
     }
     return may;

@@ -36,6 +36,7 @@ export interface RigOptions {
   readonly denyAction?: Authorizer["denyAction"];
   readonly authenticate?: Authenticator["authenticate"];
   readonly isAllowed?: (request: AuthorizeRequest) => boolean;
+  readonly revision?: NonNullable<Authorizer["revision"]>;
   readonly emitter?: BrokerDeps["emitter"];
   readonly persistence?: object;
   /** Bans, rewriting, delayed messages and automatic subscriptions, for the broker that starts. */
@@ -193,7 +194,7 @@ export class Rig {
 
   async #start(): Promise<void> {
     const { mqtt, msqLen = 1000, bounds = {}, denyAction = "ignore", authenticate } = this.#options;
-    const { emitter, persistence } = this.#options;
+    const { emitter, persistence, revision } = this.#options;
     const log = createLog({ level: "fatal" });
     const store = await this.#openStore(log);
     const deps: BrokerDeps = {
@@ -201,7 +202,11 @@ export class Rig {
       clock: this.#options.clock ?? systemClock,
       store,
       authenticator: { authenticate: authenticate ?? (async () => this.verdict) },
-      authorizer: { denyAction, authorize: (request) => this.isAllowed(request) },
+      authorizer: {
+        denyAction,
+        authorize: (request) => this.isAllowed(request),
+        ...(revision === undefined ? {} : { revision }),
+      },
       ...(emitter === undefined ? {} : { emitter }),
       ...(persistence === undefined ? {} : { persistence }),
       ...this.#options.ports?.(() => broker),

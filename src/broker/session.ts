@@ -25,6 +25,8 @@ export class Session extends Outbox implements SessionGlance {
   willDue: Deadline | null = null;
   version: ProtocolVersion = 4;
   username: string | null = null;
+  /** Of the connection it had last; not stored. */
+  isSuperuser = false;
   cleanStart = true;
   keepAliveS = 0;
   expiryIntervalS = 0;

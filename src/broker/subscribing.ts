@@ -6,6 +6,7 @@ import {
   topicFilter,
   type WantedSubscription,
 } from "../mqtt/index.ts";
+import type { Identity } from "./access.ts";
 import {
   type FilterRequest,
   PACKET,
@@ -65,9 +66,11 @@ export class Subscribing {
     const grant = (request: FilterRequest, filter: TopicFilter, isAllowed: boolean): void => {
       let refusal: number | null = REASON.notAuthorized;
       if (codes.length >= limits.maxFiltersPerSubscribe) refusal = REASON.quotaExceeded;
-      else if (isAllowed) refusal = this.#refusal(connection, session, filter);
+      else if (isAllowed) refusal = this.#refusal(connection, session, filter, request.qos);
       const to = detour?.filter(connection, filter) ?? filter;
-      if (refusal === null && to !== filter) refusal = this.#refusal(connection, session, to);
+      if (refusal === null && to !== filter) {
+        refusal = this.#refusal(connection, session, to, request.qos);
+      }
       if (refusal !== null) {
         if (refusal === REASON.notAuthorized) counters.subscribeAuthError++;
         else counters.subscribeError++;
@@ -155,23 +158,29 @@ export class Subscribing {
     const { address, tcpPort } = peer;
     for (const row of autoSubscriptions.subscriptionsOf({ clientId, username, address, tcpPort })) {
       const { filter } = row;
-      const code = this.refusalFor(session, filter, true);
+      const code = this.refusalFor(session, row, true);
       if (code === null) this.subscribeOther(session, row, true);
       else trouble.report("automatic subscription refused", { clientId, filter, code });
     }
     if (session.store !== null) store.schedule(false);
   }
 
-  /** Why `session` may not have `filter`, as a reason code; null when it may. `isGranted` = whatever the rules say. */
-  refusalFor(session: Session, filter: TopicFilter, isGranted: boolean): number | null {
-    const { clientId, username, peerAddress: address } = session;
-    return this.#refusal({ clientId, username, address }, session, filter, isGranted);
+  /** Why `session` may not have a filter, as a reason code; null when it may. `isGranted` = whatever the rules say. */
+  refusalFor(
+    session: Session,
+    { filter, qos }: { readonly filter: TopicFilter; readonly qos: 0 | 1 | 2 },
+    isGranted: boolean,
+  ): number | null {
+    const { clientId, username, isSuperuser, peerAddress: address } = session;
+    const who = { clientId, username, isSuperuser, address };
+    return this.#refusal(who, session, filter, qos, isGranted);
   }
 
   #refusal(
-    who: { clientId: string; username: string | null; address: string },
+    who: Identity,
     session: Session,
     filter: TopicFilter,
+    qos: 0 | 1 | 2,
     isGranted = false,
   ): number | null {
     const { access, limits } = this.#engine;
@@ -183,7 +192,7 @@ export class Subscribing {
     ) {
       return REASON.quotaExceeded;
     }
-    return isGranted || access.maySubscribe(who, plain) ? null : REASON.notAuthorized;
+    return isGranted || access.maySubscribe(who, plain, qos) ? null : REASON.notAuthorized;
   }
 
   #add(

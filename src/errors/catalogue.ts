@@ -3,6 +3,15 @@
  * expected), and the HTTP status an API answers with. Codes are never reused for another meaning.
  */
 export const CATALOGUE = {
+  ACL_RULES_EXIST: { message: "there are rules of {kind} {name} already", status: 409 },
+  ACL_RULES_FULL: { message: "no more than {max} clients and users can have rules", status: 400 },
+  ACL_RULES_IN_FORCE: {
+    message: "the rules can be deleted together only while their source is disabled",
+    status: 400,
+  },
+  ACL_RULES_NOT_FOUND: { message: "there are no rules of {kind} {name}", status: 404 },
+  ACL_SOURCE_EXISTS: { message: "there is a source {type} already", status: 400 },
+  ACL_SOURCE_NOT_FOUND: { message: "there is no source {type}", status: 404 },
   API_BODY_TOO_LARGE: {
     message: "the request body is {bytes} bytes, expected at most {max}",
     status: 400,
@@ -14,7 +23,13 @@ export const CATALOGUE = {
   API_KEY_LIMIT: { message: "there are {max} API keys already", status: 400 },
   API_KEY_NAME_TAKEN: { message: "name_already_exists: {name}", status: 400 },
   API_KEY_NOT_FOUND: { message: "there is no API key named {name}", status: 404 },
+  AUTHENTICATOR_EXISTS: { message: "there is an authenticator {id} already", status: 409 },
+  AUTHENTICATOR_NOT_FOUND: { message: "there is no authenticator {id}", status: 404 },
   AUTH_FILE_UNREADABLE: { message: "{key}: {path} cannot be read: {reason}", status: 400 },
+  AUTH_OVERLOADED: {
+    message: "too many passwords wait to be hashed; try again",
+    status: 503,
+  },
   BAN_EXISTS: { message: "{as} {who} is banned already", status: 400 },
   BRIDGE_EXISTS: { message: "there is a bridge named {name} already", status: 400 },
   BRIDGE_NOT_FOUND: { message: "there is no bridge named {name}", status: 404 },
@@ -50,6 +65,9 @@ export const CATALOGUE = {
   MQTT_FILTER_INVALID: { message: "topic filter {value} is not valid: {reason}", status: 400 },
   MQTT_QOS_INVALID: { message: "QoS {value} is not valid; expected 0, 1 or 2", status: 400 },
   MQTT_TOPIC_INVALID: { message: "topic {value} is not valid: {reason}", status: 400 },
+  MQTT_USERS_FULL: { message: "there cannot be more than {max} users", status: 400 },
+  MQTT_USER_EXISTS: { message: "there is a user {userId} already", status: 409 },
+  MQTT_USER_NOT_FOUND: { message: "there is no user {userId}", status: 404 },
   PARAMETER_INVALID: { message: "{field}: {value} is not valid; expected {expected}", status: 400 },
   PARAMETER_MISSING: { message: "{field} is missing; expected {expected}", status: 400 },
   REGEX_INVALID: { message: "regular expression {value} is not valid: {reason}", status: 400 },
