@@ -18,7 +18,7 @@ import { createRewrite } from "./rewrite/index.ts";
 import { createSelfCheck } from "./self-check.ts";
 import { bridgeMetrics, createMetrics, createServices, type Services } from "./services/index.ts";
 import { createStore, type RecordTable, type Store } from "./store/index.ts";
-import { createTelemetry, createTelemetryPublisher } from "./telemetry/index.ts";
+import { createTelemetry, createTelemetryPublisher, METRICS } from "./telemetry/index.ts";
 import { type Clock, createStamper } from "./time/index.ts";
 
 export interface GatewayDeps {
@@ -187,6 +187,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       monitor,
       bans,
       delayed,
+      deviceMetrics: METRICS,
       bridges,
       listeners,
       telemetry,

@@ -124,6 +124,39 @@ export interface UserView {
   readonly role: "administrator" | "viewer";
 }
 
+/** One thing that is measured, with every value it has now. */
+export interface Figure {
+  readonly name: string;
+  readonly doc: string;
+  readonly kind: "gauge" | "counter";
+  readonly samples: readonly {
+    readonly labels: Readonly<Record<string, string>>;
+    readonly value: number;
+  }[];
+}
+
+export interface BridgeRuleFigures {
+  readonly name: string;
+  readonly direction: string;
+  readonly state: string;
+  readonly matched: number;
+  readonly passed: number;
+  readonly failed: number;
+  readonly dropped: number;
+}
+
+export interface BridgeFigures {
+  readonly config: { readonly enable: boolean };
+  readonly status: {
+    readonly name: string;
+    readonly state: string;
+    readonly depthMessages: number;
+    readonly inflight: number;
+    readonly retried: number;
+    readonly rules: readonly BridgeRuleFigures[];
+  };
+}
+
 /** The services the dialects translate to; refusals are GatewayErrors. */
 export interface ApiServices {
   readonly node: { readonly name: string };
@@ -162,6 +195,11 @@ export interface ApiServices {
     node(): NodeFacts;
   };
   readonly metrics: { counters(): Metrics; levels(): Levels };
+  readonly figures: {
+    device(): readonly Figure[];
+    bridges(): readonly Figure[];
+    bridgeList(): Iterable<BridgeFigures>;
+  };
   readonly monitor: {
     series(latestS: number | null): readonly MonitorStep[];
     rates(): {

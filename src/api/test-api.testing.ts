@@ -83,6 +83,7 @@ export async function createTestApi(
       broker,
       alarms,
       metrics,
+      deviceMetrics: [],
       monitor: createMonitor({
         log,
         clock: systemClock,

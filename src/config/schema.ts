@@ -623,6 +623,14 @@ export const SCHEMA = {
       }),
     },
   },
+  prometheus: {
+    enable_basic_auth: key(
+      bool,
+      true,
+      "Ask for a login (an API key, or a token) before metrics are given to Prometheus.",
+      { reload: "live" },
+    ),
+  },
   alarm: {
     actions: key(
       listOf(oneOf(["log", "publish"]), 2),

@@ -22,6 +22,7 @@ export type {
   PemTexts,
 } from "./configuration/index.ts";
 export type { Control, ExitKind } from "./control.ts";
+export type { Figure, Figures } from "./figures.ts";
 export type { LiveSettings, LiveSettingsService } from "./live-settings.ts";
 export type { MetricsService, MetricsSource } from "./metrics.ts";
 export { bridgeMetrics, createMetrics } from "./metrics.ts";

@@ -12,6 +12,7 @@ import {
   createConfiguration,
 } from "./configuration/index.ts";
 import { type Control, type ControlDeps, createControl } from "./control.ts";
+import { createFigures, type Figures, type FiguresDeps } from "./figures.ts";
 import type { BansService, DelayedService } from "./kept.ts";
 import {
   createLiveSettings,
@@ -43,12 +44,13 @@ export interface ServicesDeps {
     verifyPassword(clear: string, stored: string): Promise<boolean>;
   };
   readonly listeners: LiveSettingsDeps["listeners"];
-  readonly bridges: BridgeDirectory;
+  readonly bridges: BridgeDirectory & FiguresDeps["bridges"];
   readonly alarms: AlarmsService;
   readonly metrics: MetricsService;
   readonly monitor: MonitorService;
   readonly bans: BansService;
   readonly delayed: DelayedService;
+  readonly deviceMetrics: FiguresDeps["deviceMetrics"];
   readonly telemetry: StatisticsDeps["telemetry"];
   readonly configStore: ConfigurationDeps["store"];
   /** TCP ports this process listens on. */
@@ -80,6 +82,7 @@ export interface Services {
   readonly bans: BansService;
   readonly delayed: DelayedService;
   readonly topicSettings: TopicSettings;
+  readonly figures: Figures;
 }
 
 /**
@@ -135,5 +138,6 @@ export function createServices(
     alarms: deps.alarms,
     metrics: deps.metrics,
     monitor: deps.monitor,
+    figures: createFigures(deps),
   };
 }

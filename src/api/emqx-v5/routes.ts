@@ -10,6 +10,7 @@ import { metricsRoutes } from "./metrics.ts";
 import { miscRoutes } from "./misc.ts";
 import { monitorRoutes } from "./monitor.ts";
 import { nodeRoutes } from "./nodes.ts";
+import { prometheusRoutes } from "./prometheus/index.ts";
 import { schemaRoutes } from "./schemas.ts";
 import { statusRoutes } from "./status.ts";
 import { topicFeatureRoutes } from "./topic-features.ts";
@@ -30,6 +31,7 @@ export function emqxRoutes(services: ApiServices, login: Login): readonly Route[
     ...monitorRoutes(services),
     ...errorCodeRoutes(),
     ...miscRoutes(services),
+    ...prometheusRoutes(services),
   ];
   return [...routes, ...schemaRoutes(routes)];
 }

@@ -1,0 +1,170 @@
+import { X509Certificate } from "node:crypto";
+import {
+  LEVEL_DOCS,
+  LEVEL_NAMES,
+  METRIC_DOCS,
+  METRIC_NAMES,
+  type MetricName,
+} from "../../../mqtt/index.ts";
+import type { ApiServices } from "../../deps.ts";
+import { type Family, single } from "./exposition.ts";
+
+/** What the Prometheus operations are made of. */
+export type PrometheusServices = Pick<
+  ApiServices,
+  "node" | "metrics" | "figures" | "configuration"
+> & { readonly statistics: Pick<ApiServices["statistics"], "node" | "device"> };
+
+/** Names that do not follow from the metric's (reference §5.4.4). */
+const ODD_NAMES: Partial<Record<MetricName, string>> = {
+  "packets.connect.received": "emqx_packets_connect",
+  "messages.dropped.await_pubrel_timeout": "emqx_messages_dropped_expired",
+};
+
+/** Counters and levels of the broker, the machine, and what only Tidegate has (`tidegate_…`). */
+export async function statsFamilies(services: PrometheusServices): Promise<readonly Family[]> {
+  const { figures } = services;
+  const own = [...figures.device(), ...figures.bridges()];
+  return [
+    ...brokerFamilies(services),
+    ...machineFamilies(services),
+    await certificateFamily(services),
+    ...own.map((figure) => ({ ...figure, name: `tidegate_${figure.name}` })),
+  ];
+}
+
+function brokerFamilies({ metrics }: PrometheusServices): readonly Family[] {
+  const counters = metrics.counters();
+  const levels = metrics.levels();
+  return [
+    ...METRIC_NAMES.map((name) =>
+      single(
+        ODD_NAMES[name] ?? `emqx_${name.replaceAll(".", "_")}`,
+        "counter",
+        METRIC_DOCS[name],
+        counters[name],
+      ),
+    ),
+    ...LEVEL_NAMES.flatMap((name) => {
+      const stem = `emqx_${name.replaceAll(".", "_")}`;
+      const { now, max } = levels[name];
+      return [
+        single(`${stem}_count`, "gauge", LEVEL_DOCS[name], now),
+        single(`${stem}_max`, "gauge", "The most since the start.", max),
+      ];
+    }),
+  ];
+}
+
+/** What EMQX tells of its virtual machine, as far as this one has it. */
+function machineFamilies({ statistics }: PrometheusServices): readonly Family[] {
+  const device = statistics.device();
+  const { uptimeMs, isReady, maxOpenFiles } = statistics.node();
+  const cpu = numberOf(device["cpu_percent"]);
+  const gauge = (name: string, doc: string, value: number | null): readonly Family[] =>
+    value === null ? [] : [single(name, "gauge", doc, value)];
+  return [
+    ...gauge("emqx_cluster_nodes_running", "Nodes that run.", isReady ? 1 : 0),
+    ...gauge("emqx_cluster_nodes_stopped", "Nodes that do not.", isReady ? 0 : 1),
+    ...gauge("emqx_vm_cpu_use", "Processor time in use, percent.", cpu),
+    ...gauge("emqx_vm_cpu_idle", "Processor time left, percent.", cpu === null ? null : 100 - cpu),
+    ...gauge("emqx_vm_run_queue", "Load average of the last minute.", numberOf(device["load_1m"])),
+    ...gauge("emqx_vm_uptime_ms", "Since the start of the gateway.", Math.floor(uptimeMs)),
+    ...gauge("emqx_vm_max_fds", "Files the process may open.", maxOpenFiles),
+    ...gauge(
+      "emqx_vm_total_memory",
+      "Memory of the device, bytes.",
+      numberOf(device["memory_total_bytes"]),
+    ),
+    ...gauge("emqx_vm_used_memory", "Of it in use.", numberOf(device["memory_used_bytes"])),
+  ];
+}
+
+async function certificateFamily({ configuration }: PrometheusServices): Promise<Family> {
+  const config = configuration.running();
+  const { tls, wss } = config.listeners;
+  const types = [...(tls.enable ? ["ssl"] : []), ...(wss.enable ? ["wss"] : [])];
+  const pem = types.length === 0 ? null : (await configuration.pemTexts(config)).cert;
+  const expiresAtS = pem === null ? null : expiryOf(pem);
+  return {
+    name: "emqx_cert_expiry_at",
+    doc: "When the listener's certificate expires, epoch seconds.",
+    kind: "gauge",
+    samples:
+      expiresAtS === null
+        ? []
+        : types.map((type) => ({
+            labels: { listener_type: type, listener_name: "default" },
+            value: expiresAtS,
+          })),
+  };
+}
+
+function expiryOf(pem: string): number | null {
+  try {
+    return Math.floor(Date.parse(new X509Certificate(pem).validTo) / 1000);
+  } catch {
+    // The listener says what is wrong with its file.
+    return null;
+  }
+}
+
+/** Login and access rules. */
+export function authFamilies({ metrics, configuration }: PrometheusServices): readonly Family[] {
+  const counters = metrics.counters();
+  const { auth, acl } = configuration.current();
+  const authn = { id: "password_based:built_in_database" };
+  const authz = { type: "file" };
+  const one = (
+    name: string,
+    kind: Family["kind"],
+    doc: string,
+    labels: Readonly<Record<string, string>>,
+    value: number,
+  ): Family => ({ name, kind, doc, samples: [{ labels, value }] });
+  const success = counters["authentication.success"] - counters["authentication.success.anonymous"];
+  const failed = counters["authentication.failure"];
+  return [
+    one("emqx_authn_enable", "gauge", "1 while users are verified.", authn, 1),
+    one("emqx_authn_status", "gauge", "1 while it works.", authn, 1),
+    one("emqx_authn_total", "counter", "Clients verified.", authn, success + failed),
+    one("emqx_authn_success", "counter", "Clients accepted.", authn, success),
+    one("emqx_authn_failed", "counter", "Clients refused.", authn, failed),
+    one("emqx_authn_users_count", "gauge", "Configured users.", authn, auth.users.length),
+    one("emqx_authz_enable", "gauge", "1 while rules are asked.", authz, 1),
+    one("emqx_authz_status", "gauge", "1 while it works.", authz, 1),
+    one(
+      "emqx_authz_total",
+      "counter",
+      "Decisions that asked the rules.",
+      authz,
+      counters["authorization.cache_miss"],
+    ),
+    one(
+      "emqx_authz_allow",
+      "counter",
+      "Decisions by a rule that allows.",
+      authz,
+      counters["authorization.matched_allow"],
+    ),
+    one(
+      "emqx_authz_deny",
+      "counter",
+      "Decisions by a rule that denies.",
+      authz,
+      counters["authorization.matched_deny"],
+    ),
+    one(
+      "emqx_authz_nomatch",
+      "counter",
+      "Decisions by default.",
+      authz,
+      counters["authorization.nomatch"],
+    ),
+    one("emqx_authz_rules_count", "gauge", "Configured rules.", authz, acl.rules.length),
+  ];
+}
+
+function numberOf(value: unknown): number | null {
+  return typeof value === "number" ? value : null;
+}
