@@ -5,11 +5,11 @@ import { type Api, createApi } from "./api/index.ts";
 import { checkRules, createAuth } from "./auth/index.ts";
 import { createAutoSubscribe } from "./auto-subscribe/index.ts";
 import { createBans } from "./bans/index.ts";
-import { bridgeFaults, createBridges, findLoop } from "./bridge/index.ts";
+import { bridgeFaults, createBridges, findLoop, outboxConfig } from "./bridge/index.ts";
 import { type Broker, boundsWithin, createBroker, createSysTopics } from "./broker/index.ts";
 import type { Config, ConfigStore } from "./config/index.ts";
 import { createDelayed, type DelayedConfig } from "./delayed/index.ts";
-import { GatewayError } from "./errors/index.ts";
+import { GatewayError, reasonOf } from "./errors/index.ts";
 import { createHealth } from "./health/index.ts";
 import { createListeners, type Listeners } from "./listeners/index.ts";
 import type { Log } from "./log/index.ts";
@@ -121,7 +121,20 @@ export function createGateway(deps: GatewayDeps): Gateway {
     { node, settings: () => configStore.running.alarm },
   );
   const bridges = createBridges(
-    { log, clock, bus: broker, deviceId: deps.deviceId, node, alarms },
+    {
+      log,
+      clock,
+      bus: broker,
+      deviceId: deps.deviceId,
+      node,
+      alarms,
+      openOutbox: (name, bridge) => store.outbox(name, outboxConfig(bridge)),
+      dropOutbox: (name) => {
+        store.discardOutbox(name).catch((err: unknown) => {
+          log.warn({ bridge: name, err: reasonOf(err) }, "what waited for a bridge is still there");
+        });
+      },
+    },
     config.bridges,
   );
   let endOfChanges = () => {};

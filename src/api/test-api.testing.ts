@@ -6,6 +6,7 @@ import { createAlarms } from "../alarms/index.ts";
 import { createBans } from "../bans/index.ts";
 import { createBridges } from "../bridge/bridges.ts";
 import { MemoryBus } from "../bridge/bus.testing.ts";
+import { testOutboxes } from "../bridge/outbox.testing.ts";
 import type { BridgeConfig, Config } from "../config/index.ts";
 import { createDelayed } from "../delayed/index.ts";
 import { createLog } from "../log/index.ts";
@@ -72,7 +73,14 @@ export async function createTestApi(
   );
   const metrics = createMetrics([]);
   const bridges = createBridges(
-    { log, clock: systemClock, bus: new MemoryBus(), deviceId: "d1", node: "n1" },
+    {
+      log,
+      clock: systemClock,
+      bus: new MemoryBus(),
+      deviceId: "d1",
+      node: "n1",
+      ...testOutboxes(systemClock),
+    },
     config.bridges,
   );
   store.onChanged = (next) => bridges.apply(next.bridges);

@@ -255,9 +255,20 @@ describe("bridge to mosquitto", () => {
     await eventually(() => expect(there.got).toEqual(["sw/2 seen"]));
   });
 
-  it("QoS 0 is dropped and counted while the link is down", async () => {
+  it("QoS 0 is kept while the link is down", async () => {
     await using test = await TestBridge.start({
       server: "mqtt://127.0.0.1:1",
+      forwards: [forward("#")],
+    });
+    await test.bus.send("t", "x", { qos: 0 });
+    expect(test.status()).toMatchObject({ depthMessages: 1 });
+    expect(test.status().dropped).toMatchObject({ link_down: 0 });
+  });
+
+  it("QoS 0 is dropped and counted while the link is down if it is not to be kept", async () => {
+    await using test = await TestBridge.start({
+      server: "mqtt://127.0.0.1:1",
+      store_qos0: false,
       forwards: [forward("#")],
     });
     await test.bus.send("t", "x", { qos: 0 });

@@ -5,6 +5,7 @@ import { createLog } from "../log/index.ts";
 import { systemClock } from "../time/index.ts";
 import { type Bridge, type BridgeDeps, createBridge } from "./bridge.ts";
 import { MemoryBus } from "./bus.testing.ts";
+import { TestOutbox } from "./outbox.testing.ts";
 import type { BridgeStatus } from "./status.ts";
 
 /** A valid bridge configuration with short delays. */
@@ -35,6 +36,7 @@ const UNNAMED = { name: null, enable: true, description: "" };
 /** A started bridge on a bus of its own. */
 export class TestBridge implements AsyncDisposable {
   readonly bus = new MemoryBus();
+  readonly outbox = new TestOutbox(systemClock);
   readonly lines: Record<string, unknown>[] = [];
   readonly bridge: Bridge;
 
@@ -44,7 +46,15 @@ export class TestBridge implements AsyncDisposable {
       { write: (line: string) => this.lines.push(JSON.parse(line)) },
     );
     this.bridge = createBridge(
-      { log, clock: systemClock, bus: this.bus, deviceId: "d1", node: "n1", ...more },
+      {
+        log,
+        clock: systemClock,
+        bus: this.bus,
+        deviceId: "d1",
+        node: "n1",
+        outbox: this.outbox,
+        ...more,
+      },
       "cloud",
       bridgeConfig(cfg),
     );

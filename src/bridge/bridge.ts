@@ -1,7 +1,7 @@
 import type { BridgeConfig } from "../config/index.ts";
 import { reasonOf } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
-import type { Bus } from "../mqtt/index.ts";
+import { type Bus, topic } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
 import { Announcer } from "./announce.ts";
 import { type AlarmBell, CertificateWatch } from "./certificates.ts";
@@ -11,7 +11,7 @@ import { Forecast } from "./forecast.ts";
 import { Ingress } from "./ingress.ts";
 import { Link } from "./link.ts";
 import { Meter } from "./meter.ts";
-import { createMemoryOutbox, type Outbox } from "./outbox.ts";
+import type { Outbox } from "./outbox.ts";
 import { OutboxAlarm } from "./outbox-alarm.ts";
 import { createRepeatLog } from "./repeats.ts";
 import { createHostResolver, type HostResolver } from "./resolve.ts";
@@ -29,8 +29,8 @@ export interface BridgeDeps {
   readonly deviceId: string;
   /** The gateway's name in `$SYS` topics. */
   readonly node: string;
-  /** Keeps what waits for the cloud; without it the messages wait in memory. */
-  readonly outbox?: Outbox;
+  /** Keeps what waits for the cloud. */
+  readonly outbox: Outbox;
   /** Finds the cloud's addresses; bridges share one. */
   readonly resolver?: HostResolver;
   /** Raised: the outbox at 50, 80 and 95 %, certificates 30, 7 and 1 days before they end. */
@@ -110,12 +110,7 @@ class CloudBridge implements Bridge {
     this.#name = name;
     this.#log = log;
     this.#isEnabled = cfg.enable;
-    this.#outbox =
-      deps.outbox ??
-      createMemoryOutbox(
-        { clock },
-        { maxMessages: cfg.outbox_max_messages, maxBytes: cfg.outbox_max_bytes },
-      );
+    this.#outbox = deps.outbox;
     const tallies = new Tallies(clock);
     this.#tallies = tallies;
     this.#delivery = new Delivery(
@@ -129,7 +124,13 @@ class CloudBridge implements Bridge {
     );
     this.#egress = new Egress(
       { bus, outbox: this.#outbox, delivery: this.#delivery, tallies },
-      { name, rules: cfg.forwards },
+      {
+        name,
+        rules: cfg.forwards,
+        storeQos0: cfg.store_qos0,
+        gapTopic: cfg.gap_topic === null ? null : topic(cfg.gap_topic),
+        deviceId: deps.deviceId,
+      },
     );
     this.#ingress = new Ingress(
       { clock, bus, tallies, in: new Meter(clock), onRefused },
@@ -171,6 +172,7 @@ class CloudBridge implements Bridge {
         events: {
           onUp: (connection, server) => {
             this.#delivery.attach(connection, server);
+            this.#egress.reportGaps();
             this.#watch(this.#ingress.subscribe(connection));
             this.#watch(this.#announcer.announce(true));
           },
@@ -267,6 +269,8 @@ class CloudBridge implements Bridge {
         ...down,
         ...taken,
         queue_full: dropped.queue_full,
+        too_old: dropped.too_old,
+        store_full: dropped.store_full,
         invalid_topic: taken.invalid_topic + down.invalid_topic,
         too_large: dropped.too_large + down.too_large,
       },
@@ -306,6 +310,7 @@ class CloudBridge implements Bridge {
   }
 
   #lookAtOutbox(): void {
+    if (this.#delivery.isAttached) this.#egress.reportGaps();
     this.#outboxAlarm.look(this.#fillPercent(), this.#fullInS());
   }
 

@@ -4,6 +4,7 @@ import { systemClock } from "../time/index.ts";
 import { bridgeConfig, eventually, forward } from "./bridge.testing.ts";
 import { createBridges } from "./bridges.ts";
 import { MemoryBus } from "./bus.testing.ts";
+import { testOutboxes } from "./outbox.testing.ts";
 import {
   CONNACK_OK,
   CONNACK_SESSION,
@@ -34,7 +35,14 @@ async function cloudThatAcknowledges() {
 function start(cfg: Parameters<typeof createBridges>[1]) {
   const bus = new MemoryBus();
   const log = createLog({ level: "fatal" }, { write: () => {} });
-  const deps = { log, clock: systemClock, bus, deviceId: "d1", node: "n1" };
+  const deps = {
+    log,
+    clock: systemClock,
+    bus,
+    deviceId: "d1",
+    node: "n1",
+    ...testOutboxes(systemClock),
+  };
   const bridges = createBridges(deps, cfg);
   return { bus, bridges, [Symbol.asyncDispose]: () => bridges.stop() };
 }

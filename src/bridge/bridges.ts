@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { BridgeConfig } from "../config/index.ts";
 import { reasonOf } from "../errors/index.ts";
 import { type Bridge, type BridgeDeps, bridgeClientId, createBridge } from "./bridge.ts";
-import { createMemoryOutbox, type MemoryOutbox, type Outbox } from "./outbox.ts";
+import type { Outbox } from "./outbox.ts";
 import { probeServer } from "./probe.ts";
 import { createHostResolver } from "./resolve.ts";
 import type { BridgeStatus } from "./status.ts";
@@ -11,13 +11,10 @@ import { statusObject } from "./sys-topic.ts";
 
 /** What the bridges need from the rest of the gateway. */
 export interface BridgesDeps extends Omit<BridgeDeps, "outbox"> {
-  /**
-   * Opens what keeps the messages of a bridge, each time the bridge is built; without it they wait in
-   * memory.
-   */
-  openOutbox?(name: string, cfg: BridgeConfig): Outbox;
+  /** Opens what keeps the messages of a bridge, each time the bridge is built. */
+  openOutbox(name: string, cfg: BridgeConfig): Outbox;
   /** The bridge is gone for good, and what waited for its cloud with it. */
-  dropOutbox?(name: string): void;
+  dropOutbox(name: string): void;
 }
 
 /** A bridge with the configuration it runs by. */
@@ -66,8 +63,6 @@ class CloudBridges implements Bridges {
   readonly #deps: BridgesDeps;
   readonly #resolver = createHostResolver();
   readonly #bridges = new Map<string, Bridge>();
-  /** Where there is no store: what waits outlives the bridge that is built anew. */
-  readonly #memory = new Map<string, MemoryOutbox>();
   /** Bridges on their way out, so that `stop` waits for them. */
   readonly #leaving = new Set<Promise<void>>();
   #isStarted = false;
@@ -108,8 +103,8 @@ class CloudBridges implements Bridges {
       this.#bridges.delete(name);
       this.#leave(bridge, () => {
         bridge.retire();
-        this.#memory.delete(name);
-        this.#deps.dropOutbox?.(name);
+        // One of the same name may have come meanwhile.
+        if (!this.#bridges.has(name)) this.#deps.dropOutbox(name);
       });
     }
     for (const [name, cfg] of Object.entries(next)) {
@@ -152,20 +147,8 @@ class CloudBridges implements Bridges {
 
   #build(name: string, cfg: BridgeConfig): Bridge {
     const { openOutbox, dropOutbox, ...deps } = this.#deps;
-    const outbox = openOutbox?.(name, cfg) ?? this.#inMemory(name, cfg);
+    const outbox = openOutbox(name, cfg);
     return createBridge({ ...deps, resolver: this.#resolver, outbox }, name, cfg);
-  }
-
-  #inMemory(name: string, cfg: BridgeConfig): Outbox {
-    const bounds = { maxMessages: cfg.outbox_max_messages, maxBytes: cfg.outbox_max_bytes };
-    const known = this.#memory.get(name);
-    if (known !== undefined) {
-      known.setBounds(bounds);
-      return known;
-    }
-    const outbox = createMemoryOutbox({ clock: this.#deps.clock }, bounds);
-    this.#memory.set(name, outbox);
-    return outbox;
   }
 
   /** In one turn: what is published meanwhile reaches the old bridge or the new one, and only one. */

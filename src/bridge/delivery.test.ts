@@ -4,7 +4,8 @@ import { ManualClock } from "../time/index.ts";
 import type { PublishPacket, PublishResult } from "./connection.ts";
 import { Delivery, type PublishingConnection } from "./delivery.ts";
 import { Meter } from "./meter.ts";
-import { createMemoryOutbox, type Outbox } from "./outbox.ts";
+import { TestOutbox } from "./outbox.testing.ts";
+import type { Outbox } from "./outbox.ts";
 import { LAST_DATA_ID } from "./packet-ids.ts";
 import { DEFAULT_LIMITS, type ServerLimits } from "./server-limits.ts";
 import { Tallies } from "./tally.ts";
@@ -62,10 +63,7 @@ class Bench {
   readonly refusals: string[] = [];
 
   constructor(maxInflight = 3, protocolVersion: 4 | 5 = 4, maxMessagesPerS = 0) {
-    this.outbox = createMemoryOutbox(
-      { clock: this.clock },
-      { maxMessages: 1_000_000, maxBytes: 1_000_000_000 },
-    );
+    this.outbox = new TestOutbox(this.clock);
     this.delivery = new Delivery(
       {
         clock: this.clock,

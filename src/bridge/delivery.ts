@@ -126,6 +126,11 @@ export class Delivery {
     return this.#inflight.size;
   }
 
+  /** The link is up. */
+  get isAttached(): boolean {
+    return this.#connection !== null;
+  }
+
   get forwarded(): number {
     return this.#deps.out.total;
   }

@@ -1,6 +1,14 @@
 import type { BridgeConfig } from "../config/index.ts";
-import { type Bus, type Message, type QoS, topicFilter, type Unsubscribe } from "../mqtt/index.ts";
+import {
+  type Bus,
+  type Message,
+  type QoS,
+  type Topic,
+  topicFilter,
+  type Unsubscribe,
+} from "../mqtt/index.ts";
 import type { Delivery } from "./delivery.ts";
+import { gapReports } from "./gap-report.ts";
 import { createMapping, type TopicMapping } from "./mapping.ts";
 import type { OutboundMessage, Outbox } from "./outbox.ts";
 import { ruleNames } from "./rule-names.ts";
@@ -19,6 +27,11 @@ export interface EgressDeps {
 export interface EgressConfig {
   readonly name: string;
   readonly rules: BridgeConfig["forwards"];
+  /** QoS 0 waits too while the link is down, or while older messages wait. */
+  readonly storeQos0: boolean;
+  /** Where gaps are reported; null = nowhere. */
+  readonly gapTopic: Topic | null;
+  readonly deviceId: string;
 }
 
 interface CompiledRule {
@@ -32,7 +45,7 @@ interface CompiledRule {
 /**
  * Here → cloud, the local half: picks what the forward rules select, under its remote topic. Every
  * rule that matches forwards a message of its own. QoS 1 and 2 wait in the outbox, and the publisher
- * until that has them; QoS 0 goes at once or not at all.
+ * until that has them; QoS 0 goes at once, or waits too.
  */
 export class Egress {
   readonly #deps: EgressDeps;
@@ -73,6 +86,16 @@ export class Egress {
     this.#subscriptions = [];
   }
 
+  /** Tells the cloud, behind what already waits, what was given up. */
+  reportGaps(): void {
+    const { outbox, delivery } = this.#deps;
+    const { gapTopic, deviceId, name } = this.#cfg;
+    const gaps = gapTopic === null ? [] : outbox.gaps();
+    if (gapTopic === null || gaps.length === 0) return;
+    outbox.report(gapReports(gaps, { topic: gapTopic, device: deviceId, bridge: name }));
+    delivery.pump();
+  }
+
   #forward(rule: CompiledRule, message: Message): void | Promise<void> {
     const { origin, topic, payload, properties } = message;
     if (origin.kind === "bridge" && origin.bridge === this.#cfg.name) return;
@@ -92,12 +115,26 @@ export class Egress {
       ...(properties !== undefined && { properties }),
       rule: rule.name,
     };
+    const { outbox, delivery } = this.#deps;
+    const { isAttached } = delivery;
     if (outbound.qos === 0) {
-      this.#deps.delivery.sendAtOnce(outbound);
+      // Behind older messages it must wait, or it would overtake those of its topic.
+      if (isAttached && outbox.waiting === 0) delivery.sendAtOnce(outbound);
+      else if (this.#cfg.storeQos0) {
+        void outbox.append(outbound);
+        delivery.pump();
+      } else delivery.sendAtOnce(outbound);
       return;
     }
-    const safe = this.#deps.outbox.append(outbound);
-    this.#deps.delivery.pump();
+    const safe = outbox.append(outbound, !isAttached || outbound.qos === 2);
+    delivery.pump();
+    if (outbound.qos === 2) {
+      // It is handed out only once it is durable.
+      safe.then(
+        () => delivery.pump(),
+        () => {},
+      );
+    }
     if (message.qos > 0) return safe;
     // Nobody waits for a QoS 0 message that the rule raised.
     safe.catch(() => {

@@ -14,9 +14,10 @@ export type {
   OutboxBounds,
   OutboxDropReason,
   OutboxEntry,
+  OutboxGap,
   OutboxStatus,
 } from "./outbox.ts";
-export { createMemoryOutbox } from "./outbox.ts";
+export { outboxConfig } from "./outbox.ts";
 export { allRuleNames } from "./rule-names.ts";
 export type { BridgeStatus, RuleStatus } from "./status.ts";
 export { bridgeFileFaults } from "./tls.ts";

@@ -39,7 +39,7 @@ describe("forecast of an outbox", () => {
         messages,
         bytes: messages * 10,
         oldestAgeMs: null,
-        dropped: { queue_full: 0, too_large: 0 },
+        dropped: { queue_full: 0, too_large: 0, too_old: 0, store_full: 0 },
       }),
       () => {},
     );

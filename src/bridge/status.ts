@@ -44,8 +44,8 @@ export interface BridgeStatus {
   readonly outRate: Rates;
   readonly inRate: Rates;
   /**
-   * Messages not delivered, by reason. Upwards: `queue_full` and `too_large` (outbox bounds),
-   * `outbox_failed`, `link_down` and `link_slow` (QoS 0), `expired`, `refused`,
+   * Messages not delivered, by reason. Upwards: `queue_full`, `too_large` and `too_old` (outbox
+   * bounds), `store_full` (QoS 0), `outbox_failed`, `link_down` and `link_slow` (QoS 0), `expired`, `refused`,
    * `server_packet_size`. Downwards: `duplicate`, `no_rule`, `system_topic`. Both ways:
    * `invalid_topic`, and `too_large` (downwards: over `max_packet_size_bytes`).
    */

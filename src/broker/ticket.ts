@@ -1,3 +1,4 @@
+import { isGatewayError } from "../errors/index.ts";
 import { REASON, type ReasonCode } from "./codec/index.ts";
 import type { CommitWaiter } from "./committer.ts";
 
@@ -46,7 +47,8 @@ export class Ticket implements CommitWaiter {
       },
       (err: unknown) => {
         this.cause = err instanceof Error ? err : new Error(String(err));
-        this.refuse(REASON.implementationSpecificError);
+        const isStore = isGatewayError(err) && err.code.startsWith("STORE_");
+        this.refuse(isStore ? REASON.quotaExceeded : REASON.implementationSpecificError);
       },
     );
   }

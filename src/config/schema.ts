@@ -68,6 +68,9 @@ const httpPath = checkedText("path", 'a path such as "/mqtt"', (value) =>
 const filter = checkedText("filter", "a valid MQTT topic filter", (value) =>
   accepts(topicFilter, value),
 );
+const topicName = checkedText("topic", "a topic without wildcards", (value) =>
+  accepts(topic, value),
+);
 const topicPart = checkedText(
   "topic part",
   "text without + and #",
@@ -360,13 +363,33 @@ const bridgeMembers = {
   backoff_max_s: key(int(1, 3600), 120, "Longest delay before dialling again, seconds."),
   outbox_max_messages: key(
     int(1, 10_000_000),
-    100_000,
-    "QoS 1 and 2 messages kept while the cloud is away; the oldest are dropped and counted.",
+    1_000_000,
+    "Messages kept on the disk while the cloud is away; see outbox_policy for those beyond.",
   ),
   outbox_max_bytes: key(
     int(65_536, 1_099_511_627_776),
-    67_108_864,
+    536_870_912,
     "Bytes of topic and payload kept while the cloud is away.",
+  ),
+  outbox_max_age_s: key(
+    int(0, 3_153_600_000),
+    0,
+    "Messages that wait longer for the cloud are dropped, seconds; 0 = never.",
+  ),
+  outbox_policy: key(
+    oneOf(["drop_oldest", "drop_newest", "keep_last_per_topic"]),
+    "drop_oldest",
+    "What a full outbox gives up; keep_last_per_topic spares the last message of each topic longest.",
+  ),
+  store_qos0: key(
+    bool,
+    true,
+    "Keep QoS 0 messages too while the cloud is away; otherwise they are dropped.",
+  ),
+  gap_topic: key(
+    nullable(topicName),
+    "tidegate/gap",
+    'Topic at the cloud for reports of what was dropped, {"device", "bridge", "gaps": [{"topic", "from", "to", "count"}]}; null = none.',
   ),
   tls: key(
     objectOf("bridge TLS", bridgeTls),

@@ -67,6 +67,11 @@ export interface Store extends EngineStore {
    * asked for before `start` and used after. `name` holds no U+0000.
    */
   outbox(name: string, cfg: OutboxConfig): DurableOutbox;
+  /**
+   * Gives up all that is in an outbox, and what is noted of it; to be called when nobody uses it.
+   * @throws GatewayError STORE_FULL, STORE_WRITE_FAILED or STORE_READ_FAILED (rejects)
+   */
+  discardOutbox(name: string): Promise<void>;
 
   /** Resolves when nothing is being swept up or compacted any more. */
   idle(): Promise<void>;
@@ -149,6 +154,10 @@ export class LevelStore implements Store {
 
   outbox(name: string, cfg: OutboxConfig): DurableOutbox {
     return new OutboxFace(() => this.#core, name, cfg);
+  }
+
+  discardOutbox(name: string): Promise<void> {
+    return this.core.outbox(name).discard();
   }
 
   nowMs(): number {

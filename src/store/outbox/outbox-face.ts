@@ -13,8 +13,7 @@ import type { StoredOutbox } from "./stored-outbox.ts";
 const CLOSED: OutboxStatus = {
   messages: 0,
   bytes: 0,
-  waiting: 0,
-  oldestAtMs: null,
+  oldestAgeMs: null,
   dropped: { queue_full: 0, too_large: 0, too_old: 0, store_full: 0 },
 };
 
@@ -55,8 +54,8 @@ export class OutboxFace implements DurableOutbox {
     this.#outbox.report(messages);
   }
 
-  discard(): Promise<void> {
-    return this.#outbox.discard();
+  get waiting(): number {
+    return this.#core() === null ? 0 : this.#outbox.waiting;
   }
 
   status(): OutboxStatus {

@@ -57,10 +57,8 @@ export interface OutboxStatus {
   readonly messages: number;
   /** Bytes of topic and payload. */
   readonly bytes: number;
-  /** Messages that nobody has taken yet. */
-  readonly waiting: number;
-  /** Wall clock, ms, about when the oldest message was appended; null when there is none. */
-  readonly oldestAtMs: number | null;
+  /** About how long the oldest message has waited, over restarts; null when there is none. */
+  readonly oldestAgeMs: number | null;
   /** Since the start. */
   readonly dropped: Readonly<Record<OutboxDropReason, number>>;
 }
@@ -91,8 +89,8 @@ export interface DurableOutbox {
   gaps(): readonly OutboxGap[];
   /** Appends messages that report all gaps, above the bounds, and forgets the gaps in the same commit. */
   report(messages: readonly OutboxMessage[]): void;
-  /** Gives everything up, and what is noted of it. */
-  discard(): Promise<void>;
+  /** Messages that nobody has taken yet. */
+  readonly waiting: number;
   /** Cheap, never throws. */
   status(): OutboxStatus;
 }

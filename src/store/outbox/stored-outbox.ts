@@ -235,6 +235,11 @@ export class StoredOutbox implements DurableOutbox {
     this.#changed();
   }
 
+  get waiting(): number {
+    return this.#messages - this.#takenMessages;
+  }
+
+  /** Gives everything up, and what is noted of it. */
   async discard(): Promise<void> {
     const { database, pending, recorded, committed } = this.#host;
     for (const { kept } of [...this.#unwritten.range(0)]) this.#forget(kept.seq);
@@ -261,13 +266,11 @@ export class StoredOutbox implements DurableOutbox {
   }
 
   status(): OutboxStatus {
-    const { clock, nowMs } = this.#host;
     const oldestMs = this.#oldestMs();
     return {
       messages: this.#messages,
       bytes: this.#bytes,
-      waiting: this.#messages - this.#takenMessages,
-      oldestAtMs: oldestMs === null ? null : clock.nowMs() - Math.max(0, nowMs() - oldestMs),
+      oldestAgeMs: oldestMs === null ? null : Math.max(0, this.#host.nowMs() - oldestMs),
       dropped: { ...this.#dropped },
     };
   }

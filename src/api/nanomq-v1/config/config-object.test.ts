@@ -205,7 +205,7 @@ describe("the bridge", () => {
           password: "p",
           keepalive_s: 30,
           max_inflight: 2,
-          outbox_max_messages: 100_000,
+          outbox_max_messages: 1_000_000,
           forwards: [
             { local_topic: "topic1/#", remote_topic: "", qos: null, retain: null },
             { local_topic: "a", remote_topic: "b", qos: 1, retain: false },
