@@ -96,7 +96,12 @@ export function createGateway(deps: GatewayDeps): Gateway {
       },
       autoSubscriptions: autoSubscribe,
     },
-    { mqtt: config.mqtt, msqLen: config.msq_len, bounds: boundsWithin(memoryBytes()) },
+    {
+      mqtt: config.mqtt,
+      msqLen: config.msq_len,
+      bounds: boundsWithin(memoryBytes()),
+      retainer: retainerOf(config),
+    },
   );
   const delayed = createDelayed(
     {
@@ -201,6 +206,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       bans,
       delayed,
       deviceMetrics: METRICS,
+      retainer: () => configStore.running.retainer,
       bridges,
       listeners,
       telemetry,
@@ -237,6 +243,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       autoSubscribe.configure(next.auto_subscribe);
     }
     delayed.configure(delayedConfig(next));
+    broker.reconfigure({ retainer: retainerOf(next) });
     bridges.apply(next.bridges);
   };
 
@@ -357,6 +364,16 @@ function putAside({ rolledBack, setAside }: ReturnType<ConfigStore["status"]>) {
 function certificateFiles({ listeners, tls }: Config): readonly CertificateFile[] {
   const isUsed = listeners.tls.enable || listeners.wss.enable;
   return isUsed && tls.cert_file !== null ? [{ use: "listeners", path: tls.cert_file }] : [];
+}
+
+function retainerOf({ retainer }: Config) {
+  return {
+    isOn: retainer.enable,
+    maxPayloadBytes: retainer.max_payload_size_bytes,
+    maxMessages: retainer.max_retained_messages,
+    expiryS: retainer.msg_expiry_interval_s,
+    isClearedByEmpty: !retainer.stop_publish_clear_msg,
+  };
 }
 
 function portsOf(listeners: Listeners, api: Api): Ports {

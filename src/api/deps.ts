@@ -1,11 +1,18 @@
 import type { Config } from "../config/index.ts";
 import type { Log } from "../log/index.ts";
 import type {
+  ClientDetails,
   ClientInfo,
   Levels,
   Metrics,
   ProtocolVersion,
+  QueuePage,
+  QueuePart,
+  SessionGlance,
+  StoredMessage,
   SubscriptionInfo,
+  TopicFilter,
+  WantedSubscription,
 } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
 import type { BridgesApi } from "./bridge-deps.ts";
@@ -18,6 +25,45 @@ export interface ClientFilter {
   readonly isConnected?: boolean;
   readonly cleanStart?: boolean;
   readonly protocolVersion?: ProtocolVersion;
+}
+
+/** Conditions on a session, all to be met; see the service. */
+export interface SessionFilter {
+  readonly clientIds?: readonly string[];
+  readonly usernames?: readonly string[];
+  readonly clientIdPart?: string;
+  readonly usernamePart?: string;
+  readonly address?: string;
+  readonly isOnline?: boolean;
+  readonly cleanStart?: boolean;
+  readonly version?: ProtocolVersion;
+  readonly createdFromMs?: number;
+  readonly createdToMs?: number;
+  readonly connectedFromMs?: number;
+  readonly connectedToMs?: number;
+}
+
+/** Conditions on a subscription, all to be met; see the service. */
+export interface SubscriptionFilter {
+  readonly qos?: number;
+  readonly filter?: string;
+  readonly within?: string;
+  readonly group?: string;
+  readonly isDurable?: boolean;
+}
+
+/** Which part of whose queue is asked for; see the service. */
+export interface QueueQuestion {
+  readonly part: QueuePart;
+  readonly after: number | null;
+  readonly maxMessages: number;
+  readonly maxBytes: number;
+}
+
+/** What became of a message. */
+export interface PublishOutcome {
+  readonly id: string;
+  readonly receivers: number;
 }
 
 /** A message to publish, still to be checked by the service. */
@@ -160,12 +206,28 @@ export interface BridgeFigures {
 /** The services the dialects translate to; refusals are GatewayErrors. */
 export interface ApiServices {
   readonly node: { readonly name: string };
-  readonly clients: { find(filter?: ClientFilter): Promise<readonly ClientInfo[]> };
+  readonly clients: {
+    find(filter?: ClientFilter): Promise<readonly ClientInfo[]>;
+    sessions(clientIds?: readonly string[]): Iterable<SessionGlance>;
+    sessionCount(): number;
+    matcher(filter: SessionFilter): (session: SessionGlance) => boolean;
+    details(clientId: string): ClientDetails | undefined;
+    remove(clientId: string): Promise<void>;
+    removeAll(clientIds: readonly string[]): Promise<void>;
+    setKeepAlive(clientId: string, seconds: number): void;
+    queue(clientId: string, question: QueueQuestion): Promise<QueuePage>;
+    countSince(sinceMs: number): Promise<number>;
+  };
   readonly subscriptions: {
     find(filter?: { readonly clientId?: string }): Promise<readonly SubscriptionInfo[]>;
     byClient(): Promise<ReadonlyMap<string, readonly SubscriptionInfo[]>>;
     subscribe(clientId: string, filters: readonly string[], wantedQos: number): Promise<void>;
     unsubscribe(clientId: string, filters: readonly string[]): Promise<void>;
+    rows(clientId?: string): Iterable<SubscriptionInfo>;
+    matcher(filter: SubscriptionFilter): (row: SubscriptionInfo) => boolean;
+    grant(clientId: string, wanted: readonly WantedSubscription[]): Promise<void>;
+    filters(): Iterable<TopicFilter>;
+    filtersAt(raw: string): readonly TopicFilter[];
   };
   readonly apiKeys: {
     list(): readonly ApiKeyView[];
@@ -221,7 +283,19 @@ export interface ApiServices {
   readonly bans: BansService;
   readonly delayed: DelayedService;
   readonly topicSettings: TopicSettingsService;
-  readonly publisher: { publish(request: PublishRequest): Promise<void> };
+  readonly publisher: {
+    publish(request: PublishRequest): Promise<void>;
+    publishAll(requests: readonly PublishRequest[]): Promise<readonly (PublishOutcome | null)[]>;
+  };
+  readonly retained: {
+    topics(filter?: string): Iterable<string>;
+    count(): number;
+    message(topic: string): Promise<StoredMessage | null>;
+    remove(topicOrFilter: string): Promise<number>;
+    removeAll(): Promise<number>;
+    settings(): Config["retainer"];
+    change(settings: Config["retainer"]): Promise<void>;
+  };
   readonly control: { request(kind: "stop" | "restart", answered: Promise<void>): void };
   readonly configuration: {
     running(): Config;

@@ -110,6 +110,7 @@ export async function createTestApi(
         { log, clock: systemClock, table: NO_TABLE, gatewayMs: () => 0, release: () => null },
         { enable: true, maxMessages: 0, maxBytes: 0 },
       ),
+      retainer: () => store.stored().retainer,
       bridges: {
         list: () => bridges.list(),
         find: (name) => bridges.find(name),

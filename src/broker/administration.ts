@@ -23,6 +23,7 @@ export interface Administration {
   client(clientId: string): ClientInfo | undefined;
   /** The same in the order of their numbers, at next to no cost for each. */
   sessions(): Iterable<SessionGlance>;
+  session(clientId: string): SessionGlance | undefined;
   sessionCount(): number;
   details(clientId: string): ClientDetails | undefined;
   /** Of connected clients and of sessions left behind, also those from before a restart. */
@@ -106,6 +107,7 @@ export function administration(engine: Engine): Administration {
     },
 
     sessions: () => sessions.values(),
+    session: (clientId) => sessions.get(clientId),
     sessionCount: () => sessions.size,
 
     details(clientId) {

@@ -69,6 +69,8 @@ export interface Broker extends Bus, Administration {
   handle(stream: Duplex, peer: Peer): void;
   /** As `publish`, and tells whom it was meant for. @throws GatewayError MQTT_TOPIC_INVALID */
   publishCounted(message: Message): Promise<Published>;
+  /** Whether `publish` would take this message's topic. @throws GatewayError MQTT_TOPIC_INVALID */
+  checkPublish(message: Message): void;
   counters(): MessageCounters;
   /** Every counter of `METRIC_DOCS` that the engine keeps; cheap. */
   metrics(): Pick<Metrics, EngineMetric>;
@@ -112,18 +114,25 @@ export function createBroker(deps: BrokerDeps, cfg: BrokerConfig): Broker {
   let isServing = false;
   let stopping: Promise<void> | null = null;
 
-  async function publishCounted(message: Message): Promise<Published> {
+  /** @throws GatewayError MQTT_TOPIC_INVALID */
+  function wayOf(message: Message) {
     const max = cfg.mqtt.max_topic_levels;
     if (message.topic.split("/").length > max) {
       const reason = `it has more than ${max} levels`;
       throw new GatewayError("MQTT_TOPIC_INVALID", { value: message.topic, reason });
     }
-    if (message.origin.kind === "system") return engine.pipeline.publish(message);
+    if (message.origin.kind === "system") return null;
     const way = engine.wayOf(senderOf(message), message.topic);
     if (way === "bad_delay") {
       const reason = "a delayed topic is $delayed/{seconds}/{topic}";
       throw new GatewayError("MQTT_TOPIC_INVALID", { value: message.topic, reason });
     }
+    return way;
+  }
+
+  async function publishCounted(message: Message): Promise<Published> {
+    const way = wayOf(message);
+    if (way === null) return engine.pipeline.publish(message);
     engine.counters.publishedHere++;
     return engine.publishAlong(way, message);
   }
@@ -166,6 +175,7 @@ export function createBroker(deps: BrokerDeps, cfg: BrokerConfig): Broker {
       await publishCounted(message);
     },
 
+    checkPublish: (message) => void wayOf(message),
     publishCounted,
 
     release: (message) => engine.pipeline.offer(message)?.then(() => undefined) ?? null,

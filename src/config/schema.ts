@@ -579,6 +579,38 @@ export const SCHEMA = {
     "Messages queued for one session; the oldest are dropped and counted.",
     { reload: "live" },
   ),
+  retainer: {
+    enable: key(
+      bool,
+      true,
+      "Keep retained messages and send them to new subscribers; off, those kept wait.",
+      { reload: "live" },
+    ),
+    msg_expiry_interval_s: key(
+      int(0, 4_294_967_295),
+      0,
+      "Life of a retained message that names none, seconds; 0 = for ever.",
+      { reload: "live" },
+    ),
+    max_payload_size_bytes: key(
+      int(1, 268_435_455),
+      1_048_576,
+      "Larger payloads are delivered and not retained.",
+      { reload: "live" },
+    ),
+    max_retained_messages: key(
+      int(0, 100_000_000),
+      250_000,
+      "Topics with a retained message; at the bound new ones are delivered and not retained; 0 = as many as the store takes.",
+      { reload: "live" },
+    ),
+    stop_publish_clear_msg: key(
+      bool,
+      false,
+      "An empty retained message does not remove the one that is kept.",
+      { reload: "live" },
+    ),
+  },
   store: {
     durability: key(
       oneOf(["fsync", "os"]),

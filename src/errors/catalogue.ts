@@ -58,6 +58,10 @@ export const CATALOGUE = {
     message: "listener {listener} cannot listen on {bind} port {tcpPort}: {reason}",
     status: 500,
   },
+  MESSAGE_TOO_LARGE: {
+    message: "a message of {bytes} bytes is larger than the {maxBytes} bytes a packet may have",
+    status: 400,
+  },
   MQTT_CLIENT_ID_INVALID: {
     message: "client id {value} is not valid: {reason}",
     status: 400,
@@ -70,6 +74,7 @@ export const CATALOGUE = {
   MQTT_USER_NOT_FOUND: { message: "there is no user {userId}", status: 404 },
   PARAMETER_INVALID: { message: "{field}: {value} is not valid; expected {expected}", status: 400 },
   PARAMETER_MISSING: { message: "{field} is missing; expected {expected}", status: 400 },
+  PAYLOAD_NOT_BASE64: { message: "the payload {value} is not base64", status: 400 },
   REGEX_INVALID: { message: "regular expression {value} is not valid: {reason}", status: 400 },
   STORE_FULL: {
     message: "the store takes no more messages: {reason}",

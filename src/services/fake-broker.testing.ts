@@ -3,6 +3,8 @@ import type {
   ClientInfo,
   Message,
   MessageCounters,
+  QueuePage,
+  SessionGlance,
   SubscriptionInfo,
   TopicFilter,
   WantedSubscription,
@@ -65,8 +67,71 @@ export class FakeBroker implements Required<ServicesDeps["broker"]> {
     return this.known.get(clientId);
   }
 
+  *sessions(): Iterable<SessionGlance> {
+    for (const clientId of this.known.keys()) {
+      const session = this.session(clientId);
+      if (session !== undefined) yield session;
+    }
+  }
+
+  session(clientId: string): SessionGlance | undefined {
+    const client = this.known.get(clientId);
+    if (client === undefined) return undefined;
+    const { isConnected: isOnline, protocolVersion: version, sinceMs } = client;
+    const number = [...this.known.keys()].indexOf(clientId) + 1;
+    return { ...client, number, isOnline, version, createdMs: sinceMs, connectedMs: sinceMs };
+  }
+
+  sessionCount(): number {
+    return this.known.size;
+  }
+
+  details(): undefined {
+    return undefined;
+  }
+
+  async removeClient(clientId: string): Promise<boolean> {
+    return this.known.delete(clientId);
+  }
+
+  setKeepAlive(clientId: string): void {
+    this.#mustKnow(clientId);
+  }
+
+  async queue(): Promise<QueuePage> {
+    return { first: null, messages: [] };
+  }
+
   subscriptions(): Iterable<SubscriptionInfo> {
     return this.rows;
+  }
+
+  subscriptionsOf(clientId: string): Iterable<SubscriptionInfo> {
+    return this.rows.filter((row) => row.clientId === clientId);
+  }
+
+  filters(): Iterable<TopicFilter> {
+    return new Set(this.rows.map(({ filter }) => filter));
+  }
+
+  filtersAt(filter: TopicFilter): readonly TopicFilter[] {
+    return [...this.filters()].filter((one) => one === filter);
+  }
+
+  retainedTopics(): Iterable<string> {
+    return [];
+  }
+
+  retainedCount(): number {
+    return 0;
+  }
+
+  async retainedMessage(): Promise<null> {
+    return null;
+  }
+
+  async removeRetained(): Promise<number> {
+    return 0;
   }
 
   async subscribeClient(clientId: string, wanted: readonly WantedSubscription[]): Promise<void> {
@@ -96,6 +161,13 @@ export class FakeBroker implements Required<ServicesDeps["broker"]> {
 
   async publish(message: Message): Promise<void> {
     this.published.push(message);
+  }
+
+  checkPublish(): void {}
+
+  async publishCounted(message: Message): Promise<{ receivers: number; publishedMs: number }> {
+    this.published.push(message);
+    return { receivers: 0, publishedMs: 0 };
   }
 
   #mustKnow(clientId: string): void {

@@ -11,7 +11,13 @@ export type {
 } from "./access/index.ts";
 export type { AlarmsService, AlarmView } from "./alarms.ts";
 export type { BridgeDirectory, BridgeStatusView, BridgesService, BridgeView } from "./bridges.ts";
-export type { ClientDirectory, ClientFilter, Clients } from "./clients.ts";
+export type {
+  ClientDirectory,
+  ClientFilter,
+  Clients,
+  QueueQuestion,
+  SessionFilter,
+} from "./clients.ts";
 export type {
   ConfigDraft,
   ConfigPatch,
@@ -27,8 +33,9 @@ export type { LiveSettings, LiveSettingsService } from "./live-settings.ts";
 export type { MetricsService, MetricsSource } from "./metrics.ts";
 export { bridgeMetrics, createMetrics } from "./metrics.ts";
 export type { MonitorService, MonitorStep } from "./monitor.ts";
-export type { PayloadCoding, Publisher, PublishRequest } from "./publish.ts";
+export type { PayloadCoding, Publisher, PublishOutcome, PublishRequest } from "./publish.ts";
+export type { RetainedDirectory, RetainedMessages } from "./retained.ts";
 export type { Services, ServicesDeps } from "./services.ts";
 export { createServices } from "./services.ts";
 export type { MessageStatistics, NodeFacts, Statistics } from "./statistics.ts";
-export type { SubscriptionDirectory, Subscriptions } from "./subscriptions.ts";
+export type { SubscriptionDirectory, SubscriptionFilter, Subscriptions } from "./subscriptions.ts";

@@ -135,7 +135,7 @@ test("a published message says which API client it came from", async () => {
       payload: Buffer.from("grüß"),
       qos: 1,
       retain: true,
-      origin: { kind: "api", clientId: "tool" },
+      origin: { kind: "api", clientId: "tool", serial: expect.any(String) },
     },
   ]);
 });
@@ -163,8 +163,8 @@ test.each([
   ["one bad topic of two", { topics: ["good", "a/#"] }, "MQTT_TOPIC_INVALID"],
   ["QoS 3", { qos: 3 }, "MQTT_QOS_INVALID"],
   ["an empty client id", { clientId: "" }, "MQTT_CLIENT_ID_INVALID"],
-  ["broken base64", { payload: "a*b", decodeFrom: "base64" as const }, "PARAMETER_INVALID"],
-  ["a message over the packet limit", { payload: "x".repeat(1_000) }, "PARAMETER_INVALID"],
+  ["broken base64", { payload: "a*b", decodeFrom: "base64" as const }, "PAYLOAD_NOT_BASE64"],
+  ["a message over the packet limit", { payload: "x".repeat(1_000) }, "MESSAGE_TOO_LARGE"],
   ["a wildcard response topic", { properties: { response_topic: "a/#" } }, "MQTT_TOPIC_INVALID"],
   ["a negative expiry", { properties: { message_expiry_interval: -1 } }, "PARAMETER_INVALID"],
   [

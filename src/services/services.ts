@@ -1,6 +1,5 @@
 import type { Config } from "../config/index.ts";
 import type { Log } from "../log/index.ts";
-import type { Bus } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
 import { type ApiKeys, createApiKeys, createUsers, type Users } from "./access/index.ts";
 import type { AlarmsService } from "./alarms.ts";
@@ -21,7 +20,12 @@ import {
 } from "./live-settings.ts";
 import type { MetricsService } from "./metrics.ts";
 import type { MonitorService } from "./monitor.ts";
-import { createPublisher, type Publisher } from "./publish.ts";
+import { createPublisher, type PublishDeps, type Publisher } from "./publish.ts";
+import {
+  createRetainedMessages,
+  type RetainedDirectory,
+  type RetainedMessages,
+} from "./retained.ts";
 import { createStatistics, type Statistics, type StatisticsDeps } from "./statistics.ts";
 import {
   createSubscriptions,
@@ -34,7 +38,8 @@ import { createTopicSettings, type TopicSettings } from "./topic-settings.ts";
 export interface ServicesDeps {
   readonly log: Log;
   readonly clock: Clock;
-  readonly broker: Pick<Bus, "publish"> &
+  readonly broker: PublishDeps["bus"] &
+    RetainedDirectory &
     ClientDirectory &
     SubscriptionDirectory &
     StatisticsDeps["broker"] &
@@ -43,6 +48,8 @@ export interface ServicesDeps {
     /** Whether `clear` is the password behind `stored` (a hash or clear text); slow on purpose. */
     verifyPassword(clear: string, stored: string): Promise<boolean>;
   };
+  /** What is retained now. */
+  readonly retainer: () => Config["retainer"];
   readonly listeners: LiveSettingsDeps["listeners"];
   readonly bridges: BridgeDirectory & FiguresDeps["bridges"];
   readonly alarms: AlarmsService;
@@ -72,6 +79,7 @@ export interface Services {
   readonly subscriptions: Subscriptions;
   readonly statistics: Statistics;
   readonly publisher: Publisher;
+  readonly retained: RetainedMessages;
   readonly control: Control;
   readonly configuration: Configuration;
   readonly liveSettings: LiveSettingsService;
@@ -123,6 +131,15 @@ export function createServices(
     publisher: createPublisher({
       bus: broker,
       maxPacketSizeBytes: () => liveSettings.view().maxPacketSizeBytes,
+    }),
+    retained: createRetainedMessages({
+      directory: broker,
+      settings: () => deps.retainer(),
+      async store(retainer) {
+        await configuration.change(async () => ({ patch: { retainer }, pems: {} }), {
+          force: false,
+        });
+      },
     }),
     control: createControl({ log, clock, requestExit: deps.requestExit }),
     configuration,

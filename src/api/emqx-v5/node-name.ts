@@ -1,3 +1,4 @@
+import type { ApiServices } from "../deps.ts";
 import { ApiError } from "./kit/index.ts";
 
 /** A node's name in answers and queries. */
@@ -17,4 +18,11 @@ export const NODE_PARAMS = {
 /** @throws ApiError 404 for a node that is not this one */
 export function requireNode(own: { readonly name: string }, name: string): void {
   if (name !== own.name) throw new ApiError(404, "NOT_FOUND", `Node not found: ${name}`);
+}
+
+/** @throws ApiError 500 NODE_DOWN for a node that is not this one (reference §4.4) */
+export function checkNode(asked: string | undefined, node: ApiServices["node"]): void {
+  if (asked === undefined || asked === node.name) return;
+  const shown = asked.slice(0, 100).toWellFormed();
+  throw new ApiError(500, "NODE_DOWN", `node ${JSON.stringify(shown)} is not running`);
 }

@@ -2,6 +2,10 @@ import type { ApiServices } from "../deps.ts";
 import { alarmRoutes } from "./alarms.ts";
 import { apiKeyRoutes } from "./api-keys.ts";
 import { bannedRoutes } from "./banned.ts";
+import { clientQueueRoutes } from "./client-queues.ts";
+import { clientSubscriptionRoutes } from "./client-subscriptions.ts";
+import { clientRoutes } from "./clients.ts";
+import { clientV2Routes } from "./clients-v2.ts";
 import { delayedRoutes } from "./delayed.ts";
 import { errorCodeRoutes } from "./error-codes.ts";
 import type { Route } from "./kit/index.ts";
@@ -11,9 +15,13 @@ import { miscRoutes } from "./misc.ts";
 import { monitorRoutes } from "./monitor.ts";
 import { nodeRoutes } from "./nodes.ts";
 import { prometheusRoutes } from "./prometheus/index.ts";
+import { publishRoutes } from "./publish.ts";
+import { retainerRoutes } from "./retainer.ts";
 import { schemaRoutes } from "./schemas.ts";
 import { statusRoutes } from "./status.ts";
+import { subscriptionRoutes } from "./subscriptions.ts";
 import { topicFeatureRoutes } from "./topic-features.ts";
+import { topicRoutes } from "./topics.ts";
 import { userRoutes } from "./users.ts";
 
 /** Every operation of the dialect; a group is one line here. */
@@ -27,6 +35,14 @@ export function emqxRoutes(services: ApiServices, login: Login): readonly Route[
     ...bannedRoutes(services),
     ...delayedRoutes(services),
     ...topicFeatureRoutes(services),
+    ...clientRoutes(services),
+    ...clientV2Routes(services),
+    ...clientQueueRoutes(services),
+    ...clientSubscriptionRoutes(services),
+    ...publishRoutes(services),
+    ...retainerRoutes(services),
+    ...subscriptionRoutes(services),
+    ...topicRoutes(services),
     ...metricsRoutes(services),
     ...monitorRoutes(services),
     ...errorCodeRoutes(),
