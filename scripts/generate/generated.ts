@@ -1,7 +1,9 @@
+import { join } from "node:path";
 import { renderAlarmTable } from "../../src/alarms/index.ts";
 import { SCHEMA } from "../../src/config/index.ts";
 import { CATALOGUE, EXIT_CODE } from "../../src/errors/index.ts";
 import { renderMetricTable } from "../../src/telemetry/index.ts";
+import { endpointTable } from "./endpoint-table.ts";
 import { errorTable, exitCodeTable } from "./error-tables.ts";
 import { operatorFile } from "./operator-file.ts";
 import { optionTable } from "./option-table.ts";
@@ -34,6 +36,10 @@ export const GENERATED: readonly Generated[] = [
   {
     file: "src/alarms/README.md",
     render: (present) => withSection(present, "alarms", renderAlarmTable()),
+  },
+  {
+    file: "src/api/emqx-v5/ENDPOINTS.md",
+    render: () => endpointTable(join(import.meta.dirname, "../..")),
   },
   {
     file: "src/telemetry/README.md",
