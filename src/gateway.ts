@@ -5,7 +5,14 @@ import { type Api, createApi } from "./api/index.ts";
 import { checkRules, createAuth } from "./auth/index.ts";
 import { createAutoSubscribe } from "./auto-subscribe/index.ts";
 import { createBans } from "./bans/index.ts";
-import { bridgeFaults, createBridges, findLoop, outboxConfig } from "./bridge/index.ts";
+import {
+  bridgeFaults,
+  createBridges,
+  createRepeatFilter,
+  findLoop,
+  findRing,
+  outboxConfig,
+} from "./bridge/index.ts";
 import { type Broker, boundsWithin, createBroker, createSysTopics } from "./broker/index.ts";
 import type { Config, ConfigStore } from "./config/index.ts";
 import { createDelayed, type DelayedConfig } from "./delayed/index.ts";
@@ -79,6 +86,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const auth = createAuth({ log, clock, store }, { auth: config.auth, acl: config.acl });
   const rewrite = createRewrite({ log }, config.rewrite);
   const autoSubscribe = createAutoSubscribe({ log }, config.auto_subscribe);
+  const repeats = createRepeatFilter({ log, clock, table: tableOf(store, "bridge_marks") });
   const broker: Broker = createBroker(
     {
       log,
@@ -95,6 +103,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
         add: (message, delayMs) => delayed.add(message, delayMs),
       },
       autoSubscriptions: autoSubscribe,
+      repeats,
     },
     {
       mqtt: config.mqtt,
@@ -139,6 +148,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
           log.warn({ bridge: name, err: reasonOf(err) }, "what waited for a bridge is still there");
         });
       },
+      epochs: tableOf(store, "bridge_epochs"),
     },
     config.bridges,
   );
@@ -214,6 +224,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       heldPorts: () => Object.values(portsOf(listeners, api)),
       configChecks: {
         findLoop,
+        findRing,
         bridgeFaults,
         checkAccess: (next) => checkRules(next.acl),
       },
@@ -250,6 +261,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   /** In order of the flow of data: whoever is called stands before his callers. */
   const parts: readonly Part[] = [
     store,
+    repeats,
     auth,
     bans,
     broker,
@@ -347,6 +359,14 @@ function checkBridges(bridges: Config["bridges"]): void {
         reason,
       });
     }
+  }
+  const ring = findRing(bridges);
+  if (ring !== null) {
+    throw new GatewayError("CONFIG_CHECK_FAILED", {
+      key: `bridges.${ring.path[0]}.forwards`,
+      value: ring.forward,
+      reason: `its messages would go round through the bridges ${ring.path.join(", ")}`,
+    });
   }
 }
 

@@ -126,7 +126,12 @@ export async function createTestApi(
       telemetry: { snapshot: () => state.snapshot() },
       configStore: realStore ?? store,
       heldPorts: () => held,
-      configChecks: { findLoop, bridgeFaults: () => [], checkAccess: () => undefined },
+      configChecks: {
+        findLoop,
+        findRing: () => null,
+        bridgeFaults: () => [],
+        checkAccess: () => undefined,
+      },
       listeners: { setMaxPacketSize: () => undefined },
       requestExit(kind) {
         exits.push(kind);

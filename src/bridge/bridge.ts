@@ -10,6 +10,7 @@ import { Egress } from "./egress.ts";
 import { Forecast } from "./forecast.ts";
 import { Ingress } from "./ingress.ts";
 import { Link } from "./link.ts";
+import { LoopBreaker } from "./loop-breaker.ts";
 import { Meter } from "./meter.ts";
 import type { Outbox } from "./outbox.ts";
 import { OutboxAlarm } from "./outbox-alarm.ts";
@@ -31,6 +32,8 @@ export interface BridgeDeps {
   readonly node: string;
   /** Keeps what waits for the cloud. */
   readonly outbox: Outbox;
+  /** Names the numbering of the outbox: another once the outbox has begun anew. Without it no marks. */
+  readonly epoch?: () => string;
   /** Finds the cloud's addresses; bridges share one. */
   readonly resolver?: HostResolver;
   /** Raised: the outbox at 50, 80 and 95 %, certificates 30, 7 and 1 days before they end. */
@@ -90,6 +93,8 @@ class CloudBridge implements Bridge {
   readonly #ingress: Ingress;
   readonly #announcer: Announcer;
   readonly #tallies: Tallies;
+  readonly #breaker: LoopBreaker;
+  readonly #alarms: AlarmBell | undefined;
   readonly #forecast: Forecast;
   readonly #outboxAlarm: OutboxAlarm;
   readonly #certificates: CertificateWatch;
@@ -107,6 +112,7 @@ class CloudBridge implements Bridge {
       repeats.say("warn", reason, { bridge: name, reason }, "bridge was refused something");
     };
     this.config = cfg;
+    this.#alarms = alarms;
     this.#name = name;
     this.#log = log;
     this.#isEnabled = cfg.enable;
@@ -120,21 +126,29 @@ class CloudBridge implements Bridge {
         maxInflight: cfg.max_inflight,
         ackTimeoutMs: Math.max(ACK_TIMEOUT_MS, 2000 * cfg.keepalive_s),
         maxMessagesPerS: cfg.drain_max_messages_per_s,
+        epoch: cfg.mark_messages ? (deps.epoch ?? null) : null,
       },
     );
+    const breaker = new LoopBreaker({
+      clock,
+      onCut: (rule, topic) => this.#cut(rule, topic),
+      onDropped: (rule) => this.#egress.dropInLoop(rule),
+    });
+    this.#breaker = breaker;
     this.#egress = new Egress(
-      { bus, outbox: this.#outbox, delivery: this.#delivery, tallies },
+      { bus, outbox: this.#outbox, delivery: this.#delivery, tallies, breaker },
       {
         name,
         rules: cfg.forwards,
         storeQos0: cfg.store_qos0,
         gapTopic: cfg.gap_topic === null ? null : topic(cfg.gap_topic),
         deviceId: deps.deviceId,
+        isMarking: cfg.mark_messages && cfg.proto_ver === 5,
       },
     );
     this.#ingress = new Ingress(
-      { clock, bus, tallies, in: new Meter(clock), onRefused },
-      { name, protocolVersion: cfg.proto_ver, rules: cfg.subscription },
+      { clock, bus, tallies, breaker, in: new Meter(clock), onRefused },
+      { name, protocolVersion: cfg.proto_ver, rules: cfg.subscription, me: deps.deviceId },
     );
     this.#announcer = new Announcer(
       { bus, clock },
@@ -208,10 +222,11 @@ class CloudBridge implements Bridge {
     if (!this.#isStarted) return;
     this.#isStarted = false;
     this.#egress.stop();
+    this.#breaker.stop();
     this.#sysTopic.stop();
     this.#forecast.stop();
     this.#certificates.stop(isReplaced);
-    if (isReplaced) this.#outboxAlarm.clear();
+    if (isReplaced) this.#clearAlarms();
     else await this.#delivery.idle(FAREWELL_MS);
     await this.#link.stop();
   }
@@ -272,6 +287,7 @@ class CloudBridge implements Bridge {
         too_old: dropped.too_old,
         store_full: dropped.store_full,
         invalid_topic: taken.invalid_topic + down.invalid_topic,
+        loop: taken.loop + down.loop,
         too_large: dropped.too_large + down.too_large,
       },
       certificates: this.#certificates.certificates(),
@@ -285,7 +301,8 @@ class CloudBridge implements Bridge {
       const key = direction === "forward" ? "forwards" : "subscription";
       return this.config[key].map((rule, index): RuleStatus => {
         const name = names[key][index] ?? "";
-        const state = rule.enable ? "active" : "disabled";
+        const uncut = rule.enable ? "active" : "disabled";
+        const state = this.#breaker.isCut(name) ? "cut" : uncut;
         return { name, direction, state, ...this.#tallies.of(name).counters() };
       });
     };
@@ -307,6 +324,22 @@ class CloudBridge implements Bridge {
 
   #fullInS(): number | null {
     return this.#forecast.fullInS(this.#bounds);
+  }
+
+  #cut(rule: string, topic: string): void {
+    const fields = { bridge: this.#name, rule, topic };
+    this.#log.error(fields, "a rule of a bridge sends messages round in circles and was cut");
+    const reason = `rule ${rule} sends messages round in circles (seen on ${topic}) and was cut`;
+    this.#link.report(reason);
+    this.#alarms?.raise(loopAlarm(rule), `bridge ${this.#name}: ${reason}`, fields);
+  }
+
+  #clearAlarms(): void {
+    this.#outboxAlarm.clear();
+    const { forwards, subscription } = allRuleNames(this.#name, this.config);
+    for (const rule of [...forwards, ...subscription]) {
+      if (this.#breaker.isCut(rule)) this.#alarms?.clear(loopAlarm(rule));
+    }
   }
 
   #lookAtOutbox(): void {
@@ -332,4 +365,8 @@ class CloudBridge implements Bridge {
   #logTrouble(err: unknown): void {
     this.#log.warn({ bridge: this.#name, reason: reasonOf(err) }, "bridge could not publish here");
   }
+}
+
+function loopAlarm(rule: string): string {
+  return `bridge_loop_${rule}`;
 }

@@ -9,19 +9,25 @@ import {
 } from "../mqtt/index.ts";
 import type { Delivery } from "./delivery.ts";
 import { gapReports } from "./gap-report.ts";
+import type { LoopBreaker } from "./loop-breaker.ts";
 import { createMapping, type TopicMapping } from "./mapping.ts";
+import { journeyOf, withVia } from "./marks.ts";
 import type { OutboundMessage, Outbox } from "./outbox.ts";
 import { ruleNames } from "./rule-names.ts";
 import type { RuleTally, Tallies } from "./tally.ts";
 
-/** Why a message was not taken up: its remote topic is not valid, or the outbox cannot keep it. */
-export type EgressDropReason = "invalid_topic" | "outbox_failed";
+/**
+ * Why a message was not taken up: its remote topic is not valid, the outbox cannot keep it, or it has
+ * been here before.
+ */
+export type EgressDropReason = "invalid_topic" | "outbox_failed" | "loop";
 
 export interface EgressDeps {
   readonly bus: Bus;
   readonly outbox: Outbox;
   readonly delivery: Delivery;
   readonly tallies: Tallies;
+  readonly breaker: LoopBreaker;
 }
 
 export interface EgressConfig {
@@ -32,6 +38,8 @@ export interface EgressConfig {
   /** Where gaps are reported; null = nowhere. */
   readonly gapTopic: Topic | null;
   readonly deviceId: string;
+  /** Messages are marked with the gateways they have passed (MQTT 5.0). */
+  readonly isMarking: boolean;
 }
 
 interface CompiledRule {
@@ -51,7 +59,11 @@ export class Egress {
   readonly #deps: EgressDeps;
   readonly #cfg: EgressConfig;
   #subscriptions: readonly Unsubscribe[] = [];
-  readonly #dropped: Record<EgressDropReason, number> = { invalid_topic: 0, outbox_failed: 0 };
+  readonly #dropped: Record<EgressDropReason, number> = {
+    invalid_topic: 0,
+    outbox_failed: 0,
+    loop: 0,
+  };
 
   constructor(deps: EgressDeps, cfg: EgressConfig) {
     this.#deps = deps;
@@ -60,6 +72,12 @@ export class Egress {
 
   get dropped(): Readonly<Record<EgressDropReason, number>> {
     return this.#dropped;
+  }
+
+  /** Counts a message that a rule gave up because it goes round. */
+  dropInLoop(rule: string): void {
+    this.#dropped.loop += 1;
+    this.#deps.tallies.find(rule)?.drop();
   }
 
   start(): void {
@@ -101,6 +119,17 @@ export class Egress {
     if (origin.kind === "bridge" && origin.bridge === this.#cfg.name) return;
     if (topic.startsWith("$")) return;
     rule.tally.match();
+    const { breaker } = this.#deps;
+    const me = this.#cfg.isMarking ? this.#cfg.deviceId : null;
+    if (breaker.isCut(rule.name)) {
+      this.dropInLoop(rule.name);
+      return;
+    }
+    if (me !== null && journeyOf(properties, me) !== "new") {
+      this.dropInLoop(rule.name);
+      breaker.returned(rule.name, topic);
+      return;
+    }
     const remoteTopic = rule.map(topic);
     if (remoteTopic === null) {
       this.#dropped.invalid_topic += 1;
@@ -112,9 +141,15 @@ export class Egress {
       payload,
       qos: rule.qos ?? message.qos,
       retain: rule.retain ?? message.retain,
-      ...(properties !== undefined && { properties }),
+      ...(me !== null
+        ? { properties: withVia(properties, me) }
+        : properties !== undefined && { properties }),
       rule: rule.name,
     };
+    return breaker.pass(rule.name, message, () => this.#send(rule, message, outbound));
+  }
+
+  #send(rule: CompiledRule, message: Message, outbound: OutboundMessage): void | Promise<void> {
     const { outbox, delivery } = this.#deps;
     const { isAttached } = delivery;
     if (outbound.qos === 0) {

@@ -5,8 +5,8 @@ export { createBridges } from "./bridges.ts";
 export type { LinkCertificate } from "./certificates.ts";
 export { bridgeFaults } from "./faults.ts";
 export type { LinkState } from "./link.ts";
-export type { BridgeLoop } from "./loop.ts";
-export { findLoop } from "./loop.ts";
+export type { BridgeLoop, BridgeRing } from "./loop.ts";
+export { findLoop, findRing } from "./loop.ts";
 export type { Rates } from "./meter.ts";
 export type {
   OutboundMessage,
@@ -18,6 +18,8 @@ export type {
   OutboxStatus,
 } from "./outbox.ts";
 export { outboxConfig } from "./outbox.ts";
+export type { Mark, MarkTable, RepeatFilter } from "./repeat-filter.ts";
+export { createRepeatFilter } from "./repeat-filter.ts";
 export { allRuleNames } from "./rule-names.ts";
 export type { BridgeStatus, RuleStatus } from "./status.ts";
 export { bridgeFileFaults } from "./tls.ts";

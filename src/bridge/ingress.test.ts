@@ -4,6 +4,7 @@ import { ManualClock } from "../time/index.ts";
 import { subscription } from "./bridge.testing.ts";
 import { MemoryBus } from "./bus.testing.ts";
 import { Ingress, type SubscribingConnection } from "./ingress.ts";
+import { LoopBreaker } from "./loop-breaker.ts";
 import { Meter } from "./meter.ts";
 import { Tallies } from "./tally.ts";
 
@@ -46,9 +47,10 @@ function bench(rules: BridgeConfig["subscription"], protocolVersion: 4 | 5 = 4) 
       bus,
       tallies: new Tallies(clock),
       in: new Meter(clock),
+      breaker: new LoopBreaker({ clock, onCut: () => {}, onDropped: () => {} }),
       onRefused: (reason) => refusals.push(reason),
     },
-    { name: "cloud", protocolVersion, rules },
+    { name: "cloud", protocolVersion, rules, me: "d1" },
   );
   const deliver = (topic: string, text: string, subscriptionIds: readonly number[] = []) =>
     ingress.deliver({

@@ -3,7 +3,9 @@ import { type Bus, matches, type Origin, type QoS } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
 import type { InboundMessage } from "./connection.ts";
 import { CopyFilter } from "./copy-filter.ts";
+import type { LoopBreaker } from "./loop-breaker.ts";
 import { createMapping, plainFilter, type TopicMapping } from "./mapping.ts";
+import { journeyOf } from "./marks.ts";
 import type { Meter, Rates } from "./meter.ts";
 import { lowerQos } from "./qos-order.ts";
 import { ruleNames } from "./rule-names.ts";
@@ -15,6 +17,7 @@ import { reasonCodeInWords } from "./words.ts";
 export type IngressDropReason =
   | "duplicate"
   | "invalid_topic"
+  | "loop"
   | "no_rule"
   | "system_topic"
   | "too_large";
@@ -35,6 +38,7 @@ export interface IngressDeps {
   readonly clock: Clock;
   readonly bus: Bus;
   readonly tallies: Tallies;
+  readonly breaker: LoopBreaker;
   /** Counts what was published here. */
   readonly in: Meter;
   /** A subscription the cloud refused, in words. */
@@ -45,9 +49,12 @@ export interface IngressConfig {
   readonly name: string;
   readonly protocolVersion: 3 | 4 | 5;
   readonly rules: BridgeConfig["subscription"];
+  /** This gateway in the marks of messages. */
+  readonly me: string;
 }
 
 interface CompiledRule {
+  readonly name: string;
   readonly tally: RuleTally;
   readonly filter: string;
   readonly remoteTopic: string;
@@ -73,6 +80,7 @@ export class Ingress {
   readonly #dropped: Record<IngressDropReason, number> = {
     duplicate: 0,
     invalid_topic: 0,
+    loop: 0,
     no_rule: 0,
     system_topic: 0,
     too_large: 0,
@@ -91,6 +99,7 @@ export class Ingress {
     );
     this.#asked = used;
     this.#rules = used.map((rule) => ({
+      name: rule.name,
       tally: deps.tallies.of(rule.name),
       filter: plainFilter(rule.remote_topic),
       remoteTopic: rule.remote_topic,
@@ -160,6 +169,11 @@ export class Ingress {
       return;
     }
     rule.tally.match();
+    if (this.#isOurs(rule, message)) {
+      this.drop("loop");
+      rule.tally.drop();
+      return;
+    }
     const name = rule.map(message.topic);
     if (name === null || name.startsWith("$")) {
       rule.tally.drop();
@@ -177,6 +191,15 @@ export class Ingress {
       ...(message.properties !== undefined && { properties: message.properties }),
       origin: this.#origin,
     });
+  }
+
+  /** It started here, or has been here: what comes back by a rule too often ends that rule. */
+  #isOurs(rule: CompiledRule, message: InboundMessage): boolean {
+    const { breaker } = this.#deps;
+    if (breaker.isCut(rule.name)) return true;
+    if (journeyOf(message.properties, this.#cfg.me) === "new") return false;
+    breaker.returned(rule.name, message.topic);
+    return true;
   }
 
   get #isV5(): boolean {

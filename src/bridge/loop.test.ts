@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { findLoop } from "./loop.ts";
+import { bridgeConfig, forward, subscription } from "./bridge.testing.ts";
+import { findLoop, findRing } from "./loop.ts";
 
 interface Side {
   readonly local: string;
@@ -101,5 +102,60 @@ describe("loop check", () => {
       subscription: [...quiet.subscription, ...loud.subscription],
     };
     expect(findLoop(all)).toEqual({ forward: "both/1", subscription: "both/+" });
+  });
+});
+
+describe("ring check over several bridges", () => {
+  const at = (server: string, up: string[], down: string[], more = {}) =>
+    bridgeConfig({
+      server,
+      forwards: up.map((it) => forward(it)),
+      subscription: down.map((it) => subscription(it)),
+      ...more,
+    });
+  const CLOUD = "mqtt://cloud:1883";
+
+  it("names two bridges to one broker of which one sends up what the other brings down", () => {
+    const bridges = { a: at(CLOUD, ["x/#"], []), b: at("mqtts://Cloud:1883", [], ["x/+"]) };
+    expect(findRing(bridges)).toEqual({ path: ["a", "a"], forward: "x/#" });
+  });
+
+  it("names three bridges in a ring over two brokers", () => {
+    const other = "mqtt://other:1883";
+    const bridges = {
+      a: at(CLOUD, ["x/#"], []),
+      b: at(CLOUD, [], [], { subscription: [subscription("x/1", "y/1")] }),
+      c: at(other, ["y/1"], []),
+      d: at(other, [], [], { subscription: [subscription("y/1", "x/1")] }),
+    };
+    expect(findRing(bridges)?.path).toEqual(["a", "c", "a"]);
+  });
+
+  it.each([
+    ["they talk to different brokers", { server: "mqtt://other:1883" }],
+    ["one is disabled", { enable: false }],
+    ["the topics do not meet", { subscription: [subscription("y/#")] }],
+    ["the rule is disabled", { subscription: [subscription("x/#", "", { enable: false })] }],
+    [
+      "what comes down gets another name",
+      { subscription: [subscription("x/#", "", { prefix: "d/" })] },
+    ],
+  ])("finds nothing when %s", (_, more) => {
+    expect(findRing({ a: at(CLOUD, ["x/#"], []), b: at(CLOUD, [], ["x/#"], more) })).toBeNull();
+  });
+
+  it("looks at thousands of rules in a moment", () => {
+    const many = Array.from({ length: 1000 }, (_, n) => `a/${n}/+`);
+    const bridges = {
+      a: at(CLOUD, many, []),
+      b: at(
+        CLOUD,
+        [],
+        many.map((it) => `b/${it}`),
+      ),
+    };
+    const startedMs = performance.now();
+    expect(findRing(bridges)).toBeNull();
+    expect(performance.now() - startedMs).toBeLessThan(500);
   });
 });

@@ -1,4 +1,4 @@
-import type { BridgeConfig } from "../config/index.ts";
+import { type BridgeConfig, parseServerUrl } from "../config/index.ts";
 import { plainFilter, type TopicRule, targetFilter } from "./mapping.ts";
 
 /** The two filters of a bridge that would send a message round without end. */
@@ -16,12 +16,12 @@ export interface BridgeLoop {
  * loops. The work is bounded by rules × rules × levels.
  */
 export function findLoop(cfg: Pick<BridgeConfig, "forwards" | "subscription">): BridgeLoop | null {
-  const ups = cfg.forwards.map((rule) => ({
+  const ups = cfg.forwards.filter(isUsed).map((rule) => ({
     name: rule.local_topic,
     from: levelsOf(plainFilter(rule.local_topic)),
     to: imageOf({ ...rule, pattern: rule.local_topic, target: rule.remote_topic }),
   }));
-  const downs = cfg.subscription.map((rule) => ({
+  const downs = cfg.subscription.filter(isUsed).map((rule) => ({
     name: rule.remote_topic,
     from: levelsOf(plainFilter(rule.remote_topic)),
     to: imageOf({ ...rule, pattern: rule.remote_topic, target: rule.local_topic }),
@@ -31,6 +31,108 @@ export function findLoop(cfg: Pick<BridgeConfig, "forwards" | "subscription">): 
     if (down !== undefined) return { forward: up.name, subscription: down.name };
   }
   return null;
+}
+
+function isUsed(rule: { readonly enable: boolean }): boolean {
+  return rule.enable;
+}
+
+/** Rules of several bridges that would send a message round without end. */
+export interface BridgeRing {
+  /** The bridges in the order a message takes, the first again at the end: `a → b → a`. */
+  readonly path: readonly string[];
+  /** `local_topic` of the first bridge's forward rule. */
+  readonly forward: string;
+}
+
+interface RingRule {
+  readonly bridge: string;
+  readonly name: string;
+  readonly brokers: readonly string[];
+  readonly from: readonly Level[];
+  readonly to: readonly Level[];
+}
+
+/** Comparisons made at most: so many take some milliseconds. */
+const MAX_COMPARISONS = 200_000;
+
+/**
+ * Looks for bridges that feed each other over brokers they share: one sends up what another brings
+ * down and a third, or the first, sends up again. What goes round over brokers of other names, or over
+ * links that are not ours, only shows when it runs. Very large sets of rules are looked at in part.
+ */
+export function findRing(
+  bridges: Readonly<
+    Record<
+      string,
+      Pick<BridgeConfig, "enable" | "server" | "servers" | "forwards" | "subscription">
+    >
+  >,
+): BridgeRing | null {
+  const ups: RingRule[] = [];
+  const downs: RingRule[] = [];
+  for (const [bridge, cfg] of Object.entries(bridges)) {
+    if (!cfg.enable) continue;
+    const brokers = brokersOf(cfg);
+    for (const rule of cfg.forwards) {
+      if (!rule.enable) continue;
+      const pattern = rule.local_topic;
+      const to = imageOf({ ...rule, pattern, target: rule.remote_topic });
+      ups.push({ bridge, name: pattern, brokers, from: levelsOf(plainFilter(pattern)), to });
+    }
+    for (const rule of cfg.subscription) {
+      if (!rule.enable) continue;
+      const pattern = rule.remote_topic;
+      const to = imageOf({ ...rule, pattern, target: rule.local_topic });
+      downs.push({ bridge, name: pattern, brokers, from: levelsOf(plainFilter(pattern)), to });
+    }
+  }
+  let left = MAX_COMPARISONS;
+  /** The forward rules that take up again what `up` has sent and some bridge has brought down. */
+  const next = (up: RingRule): RingRule[] =>
+    downs.flatMap((down) => {
+      left -= 1;
+      // The bridge itself asks for no copy of its own (no-local, bridge bit).
+      if (left < 0 || down.bridge === up.bridge || !shareBroker(up, down)) return [];
+      if (!meet(up.to, down.from)) return [];
+      left -= ups.length;
+      return ups.filter((it) => it.bridge !== down.bridge && meet(down.to, it.from));
+    });
+  const done = new Set<RingRule>();
+  const way: RingRule[] = [];
+  const walk = (up: RingRule): BridgeRing | null => {
+    const at = way.indexOf(up);
+    if (at >= 0) {
+      const ring = way.slice(at);
+      const path = [...ring, up].map(({ bridge }) => bridge);
+      return { path, forward: up.name };
+    }
+    if (done.has(up) || left < 0) return null;
+    way.push(up);
+    for (const following of next(up)) {
+      const ring = walk(following);
+      if (ring !== null) return ring;
+    }
+    way.pop();
+    done.add(up);
+    return null;
+  };
+  for (const up of ups) {
+    const ring = walk(up);
+    if (ring !== null) return ring;
+  }
+  return null;
+}
+
+function brokersOf(cfg: Pick<BridgeConfig, "server" | "servers">): readonly string[] {
+  return [cfg.server ?? "", ...cfg.servers].flatMap((url) => {
+    const server = parseServerUrl(url);
+    return server === null ? [] : [`${server.host.toLowerCase()}:${server.tcpPort}`];
+  });
+}
+
+function shareBroker(a: RingRule, b: RingRule): boolean {
+  return a.brokers.some((broker) => b.brokers.includes(broker));
 }
 
 /** One level of a set of topics: any number of levels, or one that starts and ends as given. */

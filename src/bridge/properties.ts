@@ -1,5 +1,6 @@
 import type { IPublishPacket } from "mqtt";
 import type { MessageProperties, QoS } from "../mqtt/index.ts";
+import { SEQ } from "./marks.ts";
 
 /** The PUBLISH properties as MQTT.js takes and gives them. */
 export type WireProperties = NonNullable<IPublishPacket["properties"]>;
@@ -14,17 +15,19 @@ const MAX_UINT32 = 0xffff_ffff;
 export function toWire(
   properties: MessageProperties | undefined,
   expiryS: number | undefined,
+  marks: readonly (readonly [string, string])[] = [],
 ): WireProperties {
-  const { payloadFormatIndicator, contentType, responseTopic, correlationData, userProperties } =
-    properties ?? {};
+  const { payloadFormatIndicator, contentType, responseTopic, correlationData } = properties ?? {};
+  // A mark belongs to the bridge that made it.
+  const own = (properties?.userProperties ?? []).filter(([name]) => name !== SEQ);
+  const userProperties = [...own, ...marks];
   return {
     ...(payloadFormatIndicator !== undefined && { payloadFormatIndicator }),
     ...(expiryS !== undefined && { messageExpiryInterval: expiryS }),
     ...(contentType !== undefined && { contentType }),
     ...(responseTopic !== undefined && { responseTopic }),
     ...(correlationData !== undefined && { correlationData }),
-    ...(userProperties !== undefined &&
-      userProperties.length > 0 && { userProperties: grouped(userProperties) }),
+    ...(userProperties.length > 0 && { userProperties: grouped(userProperties) }),
   };
 }
 

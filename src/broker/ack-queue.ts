@@ -1,6 +1,7 @@
 import { ack5, PACKET, REASON, type ReasonCode } from "./codec/index.ts";
 import type { Counters } from "./counters.ts";
 import { Deque } from "./deque.ts";
+import type { RepeatMark } from "./ports.ts";
 import type { Ticket } from "./ticket.ts";
 import type { Writer } from "./writer.ts";
 
@@ -10,6 +11,7 @@ interface Slot {
   readonly bytes: number;
   readonly ticket: Ticket | null;
   readonly reason: ReasonCode;
+  readonly mark: RepeatMark | null;
 }
 
 /** What the connection has to do when an acknowledgement is due. */
@@ -48,12 +50,19 @@ export class AckQueue {
   /** Acknowledges as soon as its turn comes. */
   now(packetId: number, qos: number, reason: ReasonCode): void {
     if (this.#slots.length === 0) this.#send(packetId, qos, reason);
-    else this.#slots.push({ packetId, qos, bytes: 0, ticket: null, reason });
+    else this.#slots.push({ packetId, qos, bytes: 0, ticket: null, reason, mark: null });
   }
 
   /** Acknowledges when `ticket` is done; `reason` is what success is called. */
-  later(packetId: number, qos: number, bytes: number, ticket: Ticket, reason: ReasonCode): void {
-    this.#slots.push({ packetId, qos, bytes, ticket, reason });
+  later(
+    packetId: number,
+    qos: number,
+    bytes: number,
+    ticket: Ticket,
+    reason: ReasonCode,
+    mark: RepeatMark | null = null,
+  ): void {
+    this.#slots.push({ packetId, qos, bytes, ticket, reason, mark });
     this.waitingBytes += bytes;
     ticket.seal(this.#drain);
   }
@@ -67,6 +76,7 @@ export class AckQueue {
       this.waitingBytes -= slot.bytes;
       count++;
       const refused = slot.ticket?.reason ?? REASON.success;
+      slot.mark?.settle(refused === REASON.success);
       if (refused !== REASON.success) {
         owner.onRefused(slot.packetId);
         if (!owner.isV5) {

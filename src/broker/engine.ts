@@ -35,6 +35,7 @@ import type {
   AutoSubscriptions,
   DelayedMessages,
   Renamed,
+  RepeatFilter,
   TopicRewrite,
 } from "./ports.ts";
 import { Publication } from "./publication.ts";
@@ -70,6 +71,7 @@ export interface EnginePorts {
   readonly rewrite?: TopicRewrite;
   readonly delayed?: DelayedMessages;
   readonly autoSubscriptions?: AutoSubscriptions;
+  readonly repeats?: RepeatFilter;
 }
 
 const TICK_MS = 100;
@@ -92,6 +94,7 @@ export class Engine {
   readonly detour: Detour | null;
   readonly admission: Admission | null;
   readonly autoSubscriptions: AutoSubscriptions | null;
+  readonly repeats: RepeatFilter | null;
   readonly counters = new Counters();
   readonly levels = new PeakLevels();
   readonly flusher = new Flusher();
@@ -138,6 +141,7 @@ export class Engine {
         : new Detour({ rewrite, delayed }, limits.maxTopicLevels);
     this.admission = parts.admission ?? null;
     this.autoSubscriptions = parts.autoSubscriptions ?? null;
+    this.repeats = parts.repeats ?? null;
     this.trouble = new TroubleLog(log, clock);
     this.committer = new Committer(store);
     this.deadlines = new Deadlines(() => store.nowMs());

@@ -236,7 +236,12 @@ export class Handshake {
     const { limits } = this.#engine;
     const { properties } = connect;
     const clientId = connection.clientId;
-    connection.origin = { kind: "client", clientId, username: connect.username };
+    connection.origin = {
+      kind: "client",
+      clientId,
+      username: connect.username,
+      ...(connect.isBridge && { isBridge: true }),
+    };
     connection.window = Math.min(
       properties.receiveMaximum ?? DEFAULT_RECEIVE_MAXIMUM,
       limits.maxInflight,

@@ -41,6 +41,23 @@ export interface Authorizer {
   }): boolean;
 }
 
+/** A message that says which one of its sender's it is. */
+export interface RepeatMark {
+  /** The same one came before: `safe`, or resolves once that one is; rejects when it failed. */
+  readonly before: "safe" | Promise<void> | null;
+  /** The message is safe, or was refused and may come again. */
+  settle(isSafe: boolean): void;
+}
+
+/** Knows messages again that another gateway's bridge sends twice, across connections. */
+export interface RepeatFilter {
+  /** Null for a message without a mark. */
+  take(
+    clientId: string,
+    userProperties: readonly (readonly [string, string])[] | undefined,
+  ): RepeatMark | null;
+}
+
 /** Keeps clients out before anybody asks for their password. */
 export interface Admission {
   isBanned(client: {

@@ -17,6 +17,7 @@ import { mayGo, type Way } from "./detour.ts";
 import type { Engine } from "./engine.ts";
 import { shapeOf } from "./outgoing.ts";
 import type { TopicPlan } from "./pipeline.ts";
+import type { RepeatMark } from "./ports.ts";
 import { Publication } from "./publication.ts";
 import type { Session } from "./session.ts";
 import { Ticket } from "./ticket.ts";
@@ -338,9 +339,17 @@ export class Publishing {
     packetId: number,
   ): void {
     const engine = this.#engine;
+    const { qos } = pub;
+    let mark: RepeatMark | null = null;
+    if (qos > 0 && pub.properties !== null && engine.repeats !== null) {
+      mark = engine.repeats.take(session.clientId, pub.properties.userProperties);
+      if (mark !== null && mark.before !== null) {
+        this.#repeated(connection, session, pub, packetId, mark.before);
+        return;
+      }
+    }
     engine.counters.accepted++;
     connection.workLeft -= 1 + plan.receivers.length;
-    const { qos } = pub;
     const isMarked = qos === 2 && session.store !== null;
     // In the same group as the copies it stands for.
     if (isMarked) session.store?.putInbound(packetId);
@@ -352,13 +361,30 @@ export class Publishing {
     if (reason === REASON.quotaExceeded) {
       engine.counters.publishQuotaExceeded++;
       connection.refusedIn++;
+      mark?.settle(false);
       if (isMarked) session.store?.deleteInbound(packetId);
       if (connection.isV5) connection.acks.now(packetId, qos, reason);
       else connection.closeUnacknowledged();
       return;
     }
     if (qos === 2) session.inbound.set(packetId, true);
-    this.#acknowledge(connection, pub, packetId, reason);
+    this.#acknowledge(connection, pub, packetId, reason, mark);
+  }
+
+  /** It came by an earlier connection: acknowledged as soon as it was then, routed no second time. */
+  #repeated(
+    connection: Connection,
+    session: Session,
+    pub: Publication,
+    packetId: number,
+    before: "safe" | Promise<void>,
+  ): void {
+    if (pub.qos === 2) session.inbound.set(packetId, true);
+    if (before !== "safe") {
+      pub.ticket = new Ticket();
+      pub.ticket.addHandler(before);
+    }
+    this.#acknowledge(connection, pub, packetId, REASON.success);
   }
 
   #acknowledge(
@@ -366,14 +392,16 @@ export class Publishing {
     pub: Publication,
     packetId: number,
     reason: ReasonCode,
+    mark: RepeatMark | null = null,
   ): void {
     const { acks } = connection;
     const { limits } = this.#engine;
     if (pub.ticket === null) {
+      mark?.settle(true);
       acks.now(packetId, pub.qos, reason);
       return;
     }
-    acks.later(packetId, pub.qos, pub.payloadBytes, pub.ticket, reason);
+    acks.later(packetId, pub.qos, pub.payloadBytes, pub.ticket, reason, mark);
     if (
       acks.waiting >= limits.maxUnacknowledged ||
       acks.waitingBytes >= limits.maxUnacknowledgedBytes

@@ -349,6 +349,11 @@ const bridgeMembers = {
   username: key(nullable(text()), null, "User name at the cloud."),
   password: key(nullable(secret), null, "Password at the cloud.", { sensitive: true }),
   max_inflight: key(int(1, 65_535), 32, "QoS 1 and 2 messages on their way to the cloud at once."),
+  mark_messages: key(
+    bool,
+    true,
+    "Mark messages with where they came from and their number (user properties, MQTT 5): loops end at once, and another Tidegate drops what is sent twice.",
+  ),
   drain_max_messages_per_s: key(
     int(0, 1_000_000),
     0,

@@ -3,7 +3,13 @@ import type { Topic } from "./topic.ts";
 
 /** Where a message entered the gateway: loop guards and counters read it. */
 export type Origin =
-  | { readonly kind: "client"; readonly clientId: string; readonly username: string | null }
+  | {
+      readonly kind: "client";
+      readonly clientId: string;
+      readonly username: string | null;
+      /** It has named itself a bridge (MQTT 3.1 and 3.1.1). */
+      readonly isBridge?: true;
+    }
   | { readonly kind: "bridge"; readonly bridge: string }
   /** `serial` tells apart what is alike: see `messageId`. */
   | { readonly kind: "api"; readonly clientId: string; readonly serial?: string }

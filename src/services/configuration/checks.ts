@@ -11,10 +11,18 @@ export interface BridgeLoop {
   readonly subscription: string;
 }
 
+/** The same over several bridges, in the order a message takes. */
+export interface BridgeRing {
+  readonly path: readonly string[];
+  readonly forward: string;
+}
+
 /** What the parts themselves know to be wrong with a configuration made for them. */
 export interface PartChecks {
   /** Two rules of the bridge that would pass a message round and round. */
   findLoop(cfg: BridgeConfig): BridgeLoop | null;
+  /** Rules of several bridges that would do so together. */
+  findRing(bridges: Config["bridges"]): BridgeRing | null;
   /** What is wrong with one bridge beyond the schema; `key` stands in front of the members. */
   bridgeFaults(cfg: BridgeConfig, key: string): readonly Fault[];
   /** Throws a GatewayError for users or access rules that could never work. */
@@ -98,5 +106,11 @@ async function checkBridges(next: Config, previous: Config, context: CheckContex
       throw checkFailed(`${key}.forwards`, loop.forward, reason);
     }
     await checkTlsFiles(`${key}.tls`, bridge.tls, context.read);
+  }
+  if (isDeepStrictEqual(next.bridges, previous.bridges)) return;
+  const ring = context.parts.findRing(next.bridges);
+  if (ring !== null && context.parts.findRing(previous.bridges) === null) {
+    const reason = `its messages would go round through the bridges ${ring.path.join(", ")}`;
+    throw checkFailed(`bridges.${ring.path[0]}.forwards`, ring.forward, reason);
   }
 }

@@ -56,6 +56,7 @@ async function configuration(
       heldPorts: () => options.held ?? [],
       parts: {
         findLoop: () => options.loop ?? null,
+        findRing: () => null,
         bridgeFaults: () => options.bridgeFaults ?? [],
         checkAccess: () => {
           if (options.accessFault !== undefined) throw options.accessFault;
