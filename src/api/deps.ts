@@ -196,9 +196,14 @@ export interface BridgeFigures {
   readonly status: {
     readonly name: string;
     readonly state: string;
+    readonly reconnects: number;
     readonly depthMessages: number;
+    readonly depthBytes: number;
     readonly inflight: number;
+    readonly forwarded: number;
+    readonly received: number;
     readonly retried: number;
+    readonly dropped: Readonly<Record<string, number>>;
     readonly rules: readonly BridgeRuleFigures[];
   };
 }

@@ -186,22 +186,6 @@ describe("the life of the card", () => {
   });
 });
 
-describe("samples", () => {
-  it("come one per value or member, with nothing for a missing sensor", async () => {
-    const rows = [...(await start("pi-5")).samples()];
-    const named = (name: string) =>
-      rows.filter(({ metric }) => metric.name === name).map(({ member, value }) => [member, value]);
-    expect(named("load_1m")).toEqual([[null, 0.05]]);
-    expect(named("wifi_signal_dbm")).toEqual([["wlan0", -46]]);
-    expect(named("network_link")).toEqual([
-      ["eth0", 1],
-      ["wlan0", 1],
-    ]);
-    expect(named("store_bytes")).toEqual([]);
-    expect(named("under_voltage")).toEqual([[null, false]]);
-  });
-});
-
 describe("a sensor that does not answer", () => {
   it("is null while the others go on", async () => {
     const files = recorded("pi-5");

@@ -8,5 +8,5 @@ export type {
 export { createTelemetryPublisher } from "./publisher.ts";
 export type { StoreFigures, WriteFigures } from "./store.ts";
 export { renderMetricTable } from "./table.ts";
-export type { Sample, Telemetry, TelemetryConfig, TelemetryDeps } from "./telemetry.ts";
+export type { Telemetry, TelemetryConfig, TelemetryDeps } from "./telemetry.ts";
 export { createTelemetry } from "./telemetry.ts";

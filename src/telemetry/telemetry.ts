@@ -1,7 +1,7 @@
 import type { Log } from "../log/index.ts";
 import type { Clock, Timer } from "../time/index.ts";
-import type { Environment, Metric, MetricGroup, MetricValue, MetricValues } from "./metric.ts";
-import { METRIC_GROUPS, METRICS } from "./metrics.ts";
+import type { Environment, MetricGroup, MetricValue, MetricValues } from "./metric.ts";
+import { METRIC_GROUPS } from "./metrics.ts";
 import { createTree } from "./tree.ts";
 
 /** What telemetry needs from the others. */
@@ -27,16 +27,6 @@ export interface Telemetry {
   stop(): Promise<void>;
   /** The newest value of every metric of the table. A lookup: nothing is read for it. */
   snapshot(): Readonly<Record<string, MetricValue>>;
-  /** The same row by row: one per value, or per member of a value; a missing sensor has none. */
-  samples(): Iterable<Sample>;
-}
-
-/** One value of one metric. */
-export interface Sample {
-  readonly metric: Metric;
-  /** The core, interface, disk … of `metric.label`; null for a metric without. */
-  readonly member: string | null;
-  readonly value: number | boolean | string;
 }
 
 /** Longest time a start waits for its first samples. */
@@ -86,21 +76,7 @@ export function createTelemetry(deps: TelemetryDeps, cfg: TelemetryConfig): Tele
     },
     stop,
     snapshot: () => values,
-    samples: () => samplesOf(values),
   };
-}
-
-function* samplesOf(values: MetricValues): Iterable<Sample> {
-  for (const metric of METRICS) {
-    const value = values[metric.name] ?? null;
-    if (value === null) continue;
-    if (typeof value !== "object") yield { metric, member: null, value };
-    else {
-      for (const [member, each] of Object.entries(value)) {
-        if (each !== null) yield { metric, member, value: each };
-      }
-    }
-  }
 }
 
 interface Sampler {

@@ -324,6 +324,19 @@ async function measureStart(): Promise<string[]> {
   });
 }
 
+/** Share of a core that sampling the device takes, in a process that does nothing else. */
+function measureTelemetry(): string {
+  const seconds = 60;
+  const script = join(import.meta.dirname, "telemetry-cost.ts");
+  const cpuMs = (...args: string[]) =>
+    Number(
+      execFileSync("taskset", ["-c", "0", process.execPath, script, String(seconds), ...args]),
+    );
+  const percent = (cpuMs() - cpuMs("alone")) / (seconds * 10);
+  const target = `≤ 0.5 ${percent <= 0.5 ? "✓" : "✗"}`;
+  return `| telemetry | ${show(percent)} % of a core | – | – | ${target} | |`;
+}
+
 mkdirSync(BUILD, { recursive: true });
 execFileSync("npm", ["run", "--silent", "build"], { cwd: ROOT, stdio: "inherit" });
 execFileSync("cc", ["-O2", "-o", LOAD, join(import.meta.dirname, "mqttload.c")], {
@@ -341,3 +354,4 @@ console.log(
 const only = new RegExp(options.only, "i");
 for (const row of ROWS.filter(({ name }) => only.test(name))) console.log(await measure(row));
 if (only.test("start")) for (const line of await measureStart()) console.log(line);
+if (only.test("telemetry")) console.log(measureTelemetry());

@@ -33,6 +33,13 @@ const PROPERTIES = {
   otp_release: string("Release of the runtime, which is Node.js here.", "24.21.0"),
   sys_path: string("Directory the gateway runs in.", "/opt/tidegate"),
   log_path: string("Empty: the log goes to the service manager.", ""),
+  device: {
+    type: "object",
+    additionalProperties: true,
+    description:
+      "Every device metric by name, one value or one per member; a missing sensor is null.",
+    example: { temperature_c: 48.7, disk_written_bytes: { mmcblk0: 662_700_032 } },
+  },
 } as const;
 
 const NODE = {
@@ -107,6 +114,7 @@ function nodeOf({ node, statistics }: Pick<ApiServices, "node" | "statistics">) 
     otp_release: process.versions.node,
     sys_path: process.cwd(),
     log_path: "",
+    device,
   };
 }
 

@@ -85,6 +85,30 @@ describe("brokers and nodes", () => {
     });
   });
 
+  test("/metrics has the gateway's load, every bridge and every device metric, and no code", async () => {
+    api.state.snapshot = () => ({
+      process_cpu_percent: 7.25,
+      process_rss_bytes: 104_857_600,
+      disk_written_bytes: { mmcblk0: 1 },
+      temperature_c: null,
+    });
+    api.broker.add(clientInfo("a"), clientInfo("gone", { isConnected: false }));
+    expect((await get("/metrics")).body).toEqual({
+      metrics: [],
+      cpuinfo: "7.25%",
+      memory: "104857600",
+      connections: 1,
+      device: {
+        process_cpu_percent: 7.25,
+        process_rss_bytes: 104_857_600,
+        disk_written_bytes: { mmcblk0: 1 },
+        temperature_c: null,
+      },
+    });
+    api.state.snapshot = () => ({});
+    expect((await get("/metrics")).body).toMatchObject({ cpuinfo: "0.00%", memory: "0" });
+  });
+
   test("/nodes counts connected clients and tells of a change that was taken back", async () => {
     api.broker.add(clientInfo("a"), clientInfo("b", { isConnected: false }));
     expect((await get("/nodes")).body.data).toEqual([

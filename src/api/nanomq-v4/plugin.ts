@@ -7,6 +7,7 @@ import { acceptAnyBody, isTooLarge, sendJson } from "../raw-body.ts";
 import { bridges } from "./bridges.ts";
 import { clients } from "./clients.ts";
 import { ctrl } from "./ctrl.ts";
+import { metrics } from "./metrics.ts";
 import { mqtt } from "./mqtt.ts";
 import { nodes } from "./nodes.ts";
 import { reload } from "./reload.ts";
@@ -16,7 +17,7 @@ import { subscriptions } from "./subscriptions.ts";
 /** Largest request body: a batch of messages. */
 const MAX_BODY_BYTES = 1_048_576;
 
-const RESOURCES = [nodes, clients, subscriptions, bridges, reload, mqtt, ctrl];
+const RESOURCES = [nodes, metrics, clients, subscriptions, bridges, reload, mqtt, ctrl];
 
 /** Methods whose unknown paths are "not found"; any other method is "not allowed" (reference §5.1). */
 const KNOWN_METHODS = ["GET", "POST", "PUT", "DELETE"];
