@@ -316,7 +316,7 @@ describe("publish (reference §5.2)", () => {
         qos: 2,
         retain: true,
         properties: { contentType: "text/plain" },
-        origin: { kind: "api", clientId: "tool" },
+        origin: { kind: "api", clientId: "tool", serial: expect.any(String) },
       },
     ]);
   });
