@@ -381,9 +381,21 @@ function putAside({ rolledBack, setAside }: ReturnType<ConfigStore["status"]>) {
 }
 
 /** Certificates that listeners show; those of bridges are their links' to watch. */
-function certificateFiles({ listeners, tls }: Config): readonly CertificateFile[] {
+function certificateFiles(config: Config): readonly CertificateFile[] {
+  const { listeners, extra_listeners: extra, tls } = config;
   const isUsed = listeners.tls.enable || listeners.wss.enable;
-  return isUsed && tls.cert_file !== null ? [{ use: "listeners", path: tls.cert_file }] : [];
+  const own = Object.entries(extra).flatMap(
+    ([
+      id,
+      {
+        enable,
+        tls: { cert_file: path },
+      },
+    ]) => (enable && path !== null ? [{ use: id, path }] : []),
+  );
+  return isUsed && tls.cert_file !== null
+    ? [{ use: "listeners", path: tls.cert_file }, ...own]
+    : own;
 }
 
 function retainerOf({ retainer }: Config) {

@@ -16,7 +16,12 @@ import type {
 } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
 import type { BridgesApi } from "./bridge-deps.ts";
-import type { BansService, DelayedService, TopicSettingsService } from "./feature-deps.ts";
+import type {
+  BansService,
+  DelayedService,
+  ListenersService,
+  TopicSettingsService,
+} from "./feature-deps.ts";
 
 /** Conditions on a client; absent ones do not matter. */
 export interface ClientFilter {
@@ -285,6 +290,7 @@ export interface ApiServices {
     clearHistory(): void;
     forceClear(name: string): boolean;
   };
+  readonly listeners: ListenersService;
   readonly bans: BansService;
   readonly delayed: DelayedService;
   readonly topicSettings: TopicSettingsService;

@@ -1,3 +1,4 @@
+import type { Config } from "../config/index.ts";
 import type { Message } from "../mqtt/index.ts";
 
 /** What a ban names its clients by. */
@@ -67,4 +68,43 @@ export interface TopicSettingsService {
   /** `maxMessages` 0 = as many as there is room for. */
   delayed(): { readonly enable: boolean; readonly maxMessages: number };
   setDelayed(settings: { readonly enable: boolean; readonly maxMessages: number }): Promise<void>;
+}
+
+export type ListenerType = "tcp" | "ssl" | "ws" | "wss";
+
+/** How one listener is set; `path` counts for WebSocket, `tls` for `ssl` and `wss`. */
+export interface ListenerSettings {
+  readonly enable: boolean;
+  readonly bind: string;
+  readonly port: number;
+  readonly max_connections: number;
+  readonly max_connects_per_s: number | null;
+  readonly path: string;
+  readonly tls: Config["tls"];
+}
+
+export interface ListenerState {
+  readonly id: string;
+  readonly type: ListenerType;
+  readonly name: string;
+  readonly settings: ListenerSettings;
+  readonly isRunning: boolean;
+  readonly connections: number;
+  readonly tcpPort: number;
+}
+
+/** A change; what is left out stays. `pems` are texts that become files. */
+export type ListenerChange = Partial<Omit<ListenerSettings, "tls">> & {
+  readonly tls?: Partial<Config["tls"]>;
+  readonly pems?: { readonly key?: string; readonly cert?: string; readonly ca?: string };
+};
+
+/** Doors for MQTT clients, opened, changed and closed while the gateway runs. */
+export interface ListenersService {
+  list(): readonly ListenerState[];
+  find(id: string): ListenerState | undefined;
+  create(type: ListenerType, name: string, settings: ListenerChange): Promise<ListenerState>;
+  change(id: string, change: ListenerChange): Promise<ListenerState>;
+  remove(id: string): Promise<void>;
+  restart(id: string): Promise<void>;
 }

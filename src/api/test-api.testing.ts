@@ -132,7 +132,12 @@ export async function createTestApi(
         bridgeFaults: () => [],
         checkAccess: () => undefined,
       },
-      listeners: { setMaxPacketSize: () => undefined },
+      listeners: {
+        setMaxPacketSize: () => undefined,
+        apply: async () => undefined,
+        restart: async () => undefined,
+        status: () => [],
+      },
       requestExit(kind) {
         exits.push(kind);
         exited.resolve(kind);

@@ -55,10 +55,10 @@ export interface ConfigStore {
    */
   change(patch: ConfigPatch, check: ConfigCheck): Promise<readonly string[]>;
   /**
-   * Stores what the gateway decides itself, such as the administrator's first password: as `change`,
-   * but running at once and not on trial.
+   * Stores what the gateway decides itself, such as the administrator's first password, or what
+   * `check` has put into effect already: as `change`, but running at once and not on trial.
    */
-  adopt(patch: ConfigPatch): Promise<readonly string[]>;
+  adopt(patch: ConfigPatch, check?: ConfigCheck): Promise<readonly string[]>;
   /**
    * Keeps PEM text in a file of mode 0600 and returns its path, to be put into a change. The file
    * goes when neither the configuration nor its history names it any more.
@@ -76,6 +76,8 @@ export interface ConfigStore {
   /** Finishes the changes under way; an orderly stop before `confirm` is no failed start. Safe to call twice. */
   stop(): Promise<void>;
 }
+
+const noCheck: ConfigCheck = async () => {};
 
 /** Changes that may wait for the one under way. */
 const MAX_WAITING = 64;
@@ -141,8 +143,8 @@ class DirectoryConfigStore implements ConfigStore {
     return this.#inTurn(() => this.#change(patch, check, false));
   }
 
-  adopt(patch: ConfigPatch): Promise<readonly string[]> {
-    return this.#inTurn(() => this.#change(patch, async () => {}, true));
+  adopt(patch: ConfigPatch, check: ConfigCheck = noCheck): Promise<readonly string[]> {
+    return this.#inTurn(() => this.#change(patch, check, true));
   }
 
   onChange(listener: ConfigListener): () => void {

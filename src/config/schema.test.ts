@@ -43,6 +43,7 @@ describe("the schema", () => {
   test("marks every password, and hashes those that nobody needs in clear", () => {
     const secrets = allRows(SCHEMA).filter(([key]) => /(password|secret)$/.test(key));
     expect(secrets.map(([key, row]) => [key, row.sensitive, row.hashed])).toEqual([
+      ["extra_listeners.tls.key_password", true, undefined],
       ["tls.key_password", true, undefined],
       ["auth.users.password", true, true],
       ["http.password", true, true],

@@ -113,12 +113,49 @@ const listener = (what: string, defaultPort: number, isOn: boolean) => ({
   bind: key(host, "::", 'Address to listen on; "::" is every IPv4 and IPv6 address.'),
   port: key(port, defaultPort, "TCP port; 0 picks a free one, which the ready log line names."),
   max_connections: key(int(1, 1_000_000), 10_000, "Connections this listener holds at once."),
+  max_connects_per_s: key(
+    nullable(int(1, 1_000_000)),
+    null,
+    "New connections per second; null = no limit but those of `limits`.",
+  ),
 });
 
 const webSocketListener = (what: string, defaultPort: number, isOn: boolean) => ({
   ...listener(what, defaultPort, isOn),
   path: key(httpPath, "/mqtt", "HTTP path of the WebSocket."),
 });
+
+const listenerTls = {
+  key_file: key(
+    nullable(path),
+    null,
+    "Private key (PEM) of the TLS and secure WebSocket listeners.",
+  ),
+  cert_file: key(nullable(path), null, "Certificate chain (PEM)."),
+  ca_file: key(
+    nullable(path),
+    null,
+    "CA certificates (PEM) that client certificates are verified with.",
+  ),
+  key_password: key(nullable(secret), null, "Passphrase of the private key.", {
+    sensitive: true,
+  }),
+  verify_peer: key(
+    bool,
+    false,
+    "Ask clients for a certificate and refuse one that does not verify.",
+  ),
+  fail_if_no_peer_cert: key(bool, false, "With verify_peer: refuse clients without a certificate."),
+} satisfies SchemaTree;
+
+const extraListener = objectOf("listener", {
+  ...webSocketListener("its connections", 0, true),
+  tls: key(
+    objectOf("listener TLS", listenerTls),
+    defaultsOf(listenerTls),
+    "TLS of an ssl or wss listener; without cert_file the group `tls` serves it.",
+  ),
+} satisfies SchemaTree);
 
 const user = objectOf("user", {
   username: key(text(1024, 1), "", "User name."),
@@ -456,32 +493,12 @@ export const SCHEMA = {
     ws: webSocketListener("MQTT over WebSocket", 8083, true),
     wss: webSocketListener("MQTT over secure WebSocket", 8084, false),
   },
-  tls: {
-    key_file: key(
-      nullable(path),
-      null,
-      "Private key (PEM) of the TLS and secure WebSocket listeners.",
-    ),
-    cert_file: key(nullable(path), null, "Certificate chain (PEM)."),
-    ca_file: key(
-      nullable(path),
-      null,
-      "CA certificates (PEM) that client certificates are verified with.",
-    ),
-    key_password: key(nullable(secret), null, "Passphrase of the private key.", {
-      sensitive: true,
-    }),
-    verify_peer: key(
-      bool,
-      false,
-      "Ask clients for a certificate and refuse one that does not verify.",
-    ),
-    fail_if_no_peer_cert: key(
-      bool,
-      false,
-      "With verify_peer: refuse clients without a certificate.",
-    ),
-  },
+  extra_listeners: key(
+    mapOf(extraListener, /^(?:tcp|ssl|ws|wss):[A-Za-z0-9][\w-]{0,63}$/, 64),
+    {},
+    'More listeners by type and name, for example "tcp:factory".',
+  ),
+  tls: listenerTls,
   limits: {
     max_connections: key(int(1, 1_000_000), 10_000, "Connections of all listeners together."),
     max_connections_per_address: key(

@@ -58,6 +58,8 @@ export const CATALOGUE = {
     message: "listener {listener} cannot listen on {bind} port {tcpPort}: {reason}",
     status: 500,
   },
+  LISTENER_EXISTS: { message: "there is a listener {id} already", status: 400 },
+  LISTENER_NOT_FOUND: { message: "there is no listener {id}", status: 404 },
   MESSAGE_TOO_LARGE: {
     message: "a message of {bytes} bytes is larger than the {maxBytes} bytes a packet may have",
     status: 400,

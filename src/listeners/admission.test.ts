@@ -12,11 +12,11 @@ const LIMITS = {
 describe("admission", () => {
   test("the total is shared by all and is free again after a connection left", () => {
     const admission = new Admission(new ManualClock(), { ...LIMITS, max_connections: 2 });
-    expect(admission.enter("192.0.2.1", true)).toBeNull();
-    expect(admission.enter("127.0.0.1", true)).toBeNull();
-    expect(admission.enter("192.0.2.2", true)).toBe("max_connections");
+    expect(admission.enter("192.0.2.1", null)).toBeNull();
+    expect(admission.enter("127.0.0.1", null)).toBeNull();
+    expect(admission.enter("192.0.2.2", null)).toBe("max_connections");
     admission.leave("127.0.0.1");
-    expect(admission.enter("192.0.2.2", true)).toBeNull();
+    expect(admission.enter("192.0.2.2", null)).toBeNull();
   });
 
   test("one address holds no more than its share, others are not affected", () => {
@@ -24,25 +24,25 @@ describe("admission", () => {
       ...LIMITS,
       max_connections_per_address: 2,
     });
-    expect(admission.enter("192.0.2.1", true)).toBeNull();
-    expect(admission.enter("192.0.2.1", true)).toBeNull();
-    expect(admission.enter("192.0.2.1", true)).toBe("max_connections_per_address");
-    expect(admission.enter("192.0.2.2", true)).toBeNull();
+    expect(admission.enter("192.0.2.1", null)).toBeNull();
+    expect(admission.enter("192.0.2.1", null)).toBeNull();
+    expect(admission.enter("192.0.2.1", null)).toBe("max_connections_per_address");
+    expect(admission.enter("192.0.2.2", null)).toBeNull();
     admission.leave("192.0.2.1");
-    expect(admission.enter("192.0.2.1", true)).toBeNull();
+    expect(admission.enter("192.0.2.1", null)).toBeNull();
   });
 
   test("new connections per second and address are limited by a bucket that refills", () => {
     const clock = new ManualClock();
     const admission = new Admission(clock, { ...LIMITS, max_connects_per_address_per_s: 4 });
-    const burst = Array.from({ length: 6 }, () => admission.enter("192.0.2.1", true));
+    const burst = Array.from({ length: 6 }, () => admission.enter("192.0.2.1", null));
     expect(burst.filter((reason) => reason === null)).toHaveLength(4);
     expect(burst.at(-1)).toBe("max_connects_per_address");
     clock.advance(250);
-    expect(admission.enter("192.0.2.1", true)).toBeNull();
-    expect(admission.enter("192.0.2.1", true)).toBe("max_connects_per_address");
+    expect(admission.enter("192.0.2.1", null)).toBeNull();
+    expect(admission.enter("192.0.2.1", null)).toBe("max_connects_per_address");
     clock.advance(60_000);
-    const later = Array.from({ length: 5 }, () => admission.enter("192.0.2.1", true));
+    const later = Array.from({ length: 5 }, () => admission.enter("192.0.2.1", null));
     expect(later.filter((reason) => reason === null)).toHaveLength(4);
   });
 
@@ -51,7 +51,7 @@ describe("admission", () => {
     const admission = new Admission(clock, { ...LIMITS, max_connects_per_address_per_s: 10 });
     let admitted = 0;
     for (let i = 0; i < 1000; i++) {
-      if (admission.enter("192.0.2.1", true) === null) admitted++;
+      if (admission.enter("192.0.2.1", null) === null) admitted++;
       clock.advance(10);
     }
     expect(admitted).toBeGreaterThanOrEqual(100);
@@ -64,12 +64,12 @@ describe("admission", () => {
       max_connections_per_address: 1,
       max_connects_per_address_per_s: 1,
     });
-    expect(admission.enter("127.0.0.1", true)).toBeNull();
-    expect(admission.enter("127.0.0.1", true)).toBeNull();
-    expect(admission.enter("::1", true)).toBeNull();
-    expect(admission.enter("::1", true)).toBe("max_connections");
+    expect(admission.enter("127.0.0.1", null)).toBeNull();
+    expect(admission.enter("127.0.0.1", null)).toBeNull();
+    expect(admission.enter("::1", null)).toBeNull();
+    expect(admission.enter("::1", null)).toBe("max_connections");
     admission.leave("::1");
-    expect(admission.enter("::1", false)).toBe("listener_max_connections");
+    expect(admission.enter("::1", "listener_max_connections")).toBe("listener_max_connections");
   });
 
   test("addresses that come once are forgotten after a second", () => {
@@ -77,7 +77,7 @@ describe("admission", () => {
     const admission = new Admission(clock, LIMITS);
     for (let i = 0; i < 20_000; i++) {
       const address = `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`;
-      admission.enter(address, true);
+      admission.enter(address, null);
       admission.leave(address);
       clock.advance(1);
     }

@@ -33,11 +33,11 @@ export class Admission {
   /**
    * Counts the connection in, or names the limit that it would exceed.
    *
-   * @param listenerRoom whether its listener has room for one more
+   * @param listenerRefusal the limit of its listener that it would exceed
    */
-  enter(address: string, listenerRoom: boolean): RefusalReason | null {
+  enter(address: string, listenerRefusal: RefusalReason | null): RefusalReason | null {
     if (this.#total >= this.#limits.max_connections) return "max_connections";
-    if (!listenerRoom) return "listener_max_connections";
+    if (listenerRefusal !== null) return listenerRefusal;
     if (!isLoopback(address)) {
       const held = this.#perAddress.get(address) ?? 0;
       if (held >= this.#limits.max_connections_per_address) return "max_connections_per_address";

@@ -27,6 +27,8 @@ export interface ListenerPlan {
   readonly name: string;
   readonly place: DoorPlace;
   readonly maxConnections: number;
+  /** Null = no limit of its own. */
+  readonly maxConnectsPerS: number | null;
   readonly tls: { readonly config: Config["tls"]; readonly material: SecureContextOptions } | null;
   readonly webSocket: { readonly path: string; readonly maxPacketSizeBytes: number } | null;
 }
@@ -55,23 +57,51 @@ type EndPoint = Pick<Socket, "remoteAddress" | "remotePort">;
 export class Listener {
   readonly name: string;
   readonly #shared: ListenerShared;
-  readonly #plan: ListenerPlan;
   readonly #door: Server;
   readonly #tls: TlsGate | null;
   readonly #webSocket: WebSocketGate | null;
   /** By the peer's address and port, which the layers above TCP still know. */
   readonly #arrivals = new Map<string, Arrival>();
   readonly #sockets = new Set<Socket>();
+  #plan: ListenerPlan;
   #place: DoorPlace;
+  /** New connections that are still allowed, and when that was worked out, monotonic ms. */
+  #tokens: number;
+  #tokensAtMs: number;
 
   constructor(shared: ListenerShared, plan: ListenerPlan) {
     this.name = plan.name;
     this.#shared = shared;
     this.#plan = plan;
     this.#place = plan.place;
+    this.#tokens = plan.maxConnectsPerS ?? 0;
+    this.#tokensAtMs = shared.clock.monotonicMs();
     this.#door = createDoor((socket) => this.#accept(socket));
     this.#tls = plan.tls === null ? null : this.#createTlsGate(plan.tls);
     this.#webSocket = plan.webSocket === null ? null : this.#createWebSocketGate(plan.webSocket);
+  }
+
+  get plan(): ListenerPlan {
+    return this.#plan;
+  }
+
+  /** Whether `plan` can be had without closing the door. */
+  isLike({ place, tls, webSocket }: ListenerPlan): boolean {
+    const was = this.#plan;
+    return (
+      place.bind === was.place.bind &&
+      place.tcpPort === was.place.tcpPort &&
+      webSocket?.path === was.webSocket?.path &&
+      tls?.config.verify_peer === was.tls?.config.verify_peer &&
+      tls?.config.fail_if_no_peer_cert === was.tls?.config.fail_if_no_peer_cert
+    );
+  }
+
+  /** Limits and certificates for connections from now on. */
+  adjust(plan: ListenerPlan): void {
+    this.#plan = plan;
+    this.#tokens = plan.maxConnectsPerS ?? 0;
+    if (plan.tls !== null) this.#tls?.renew(plan.tls.material);
   }
 
   get place(): DoorPlace {
@@ -122,8 +152,7 @@ export class Listener {
       return;
     }
     const address = plainAddress(remoteAddress);
-    const hasRoom = this.#sockets.size < this.#plan.maxConnections;
-    const reason = this.#shared.admission.enter(address, hasRoom);
+    const reason = this.#shared.admission.enter(address, this.#ownRefusal());
     if (reason !== null) {
       this.#shared.refusals.count(this.name, reason, { address });
       socket.destroy();
@@ -143,6 +172,19 @@ export class Listener {
     });
     if (this.#tls !== null) this.#tls.take(socket);
     else this.#webSocket?.take(socket);
+  }
+
+  #ownRefusal(): RefusalReason | null {
+    const { maxConnections, maxConnectsPerS } = this.#plan;
+    if (this.#sockets.size >= maxConnections) return "listener_max_connections";
+    if (maxConnectsPerS === null) return null;
+    const nowMs = this.#shared.clock.monotonicMs();
+    const refilled = this.#tokens + ((nowMs - this.#tokensAtMs) / 1000) * maxConnectsPerS;
+    this.#tokens = Math.min(maxConnectsPerS, refilled);
+    this.#tokensAtMs = nowMs;
+    if (this.#tokens < 1) return "listener_connect_rate";
+    this.#tokens--;
+    return null;
   }
 
   #leave(socket: Socket, address: string): void {

@@ -19,7 +19,13 @@ type Part<T> = { readonly [K in keyof T]?: T[K] extends object ? Part<T[K]> : T[
 
 /** A configuration with every listener off, on IPv4 loopback and port 0. */
 export function configOf(part: Part<ListenersConfig> = {}): ListenersConfig {
-  const door = { enable: false, bind: "127.0.0.1", port: 0, max_connections: 100 };
+  const door = {
+    enable: false,
+    bind: "127.0.0.1",
+    port: 0,
+    max_connections: 100,
+    max_connects_per_s: null,
+  };
   return {
     listeners: {
       tcp: { ...door, ...part.listeners?.tcp },
@@ -27,6 +33,7 @@ export function configOf(part: Part<ListenersConfig> = {}): ListenersConfig {
       ws: { ...door, path: "/mqtt", ...part.listeners?.ws },
       wss: { ...door, path: "/mqtt", ...part.listeners?.wss },
     },
+    extra_listeners: {},
     tls: {
       key_file: null,
       cert_file: null,

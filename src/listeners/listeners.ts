@@ -1,13 +1,13 @@
 import type { Duplex } from "node:stream";
-import type { SecureContextOptions } from "node:tls";
 import type { Config } from "../config/index.ts";
+import { reasonOf } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
 import type { Peer } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
 import { Admission } from "./admission.ts";
 import { Listener, type ListenerPlan } from "./listener.ts";
+import { loadPlans } from "./plans.ts";
 import { type RefusalReason, Refusals } from "./refusals.ts";
-import { loadTlsMaterial } from "./tls-material.ts";
 
 export interface ListenersDeps {
   readonly log: Log;
@@ -21,13 +21,14 @@ export interface ListenersDeps {
 
 export interface ListenersConfig {
   readonly listeners: Config["listeners"];
+  readonly extra_listeners: Config["extra_listeners"];
   readonly tls: Config["tls"];
   readonly limits: Config["limits"];
   readonly mqtt: Pick<Config["mqtt"], "connect_timeout_s" | "max_packet_size_bytes">;
 }
 
 export interface ListenerStatus {
-  /** `tcp`, `tls`, `ws` or `wss`. */
+  /** `tcp`, `tls`, `ws` or `wss`, or the type and name of another one: `tcp:factory`. */
   readonly name: string;
   /** The address really bound: "0.0.0.0" where "::" was wanted on a machine without IPv6. */
   readonly bind: string;
@@ -54,6 +55,16 @@ export interface Listeners {
   stop(): Promise<void>;
   /** The open listeners. */
   status(): readonly ListenerStatus[];
+  /**
+   * Opens, changes and closes listeners until they are those of `next`. One that goes, or whose
+   * address, path or client verification changes, loses its connections; other changes count for
+   * new connections. When something cannot be opened, everything is as it was before.
+   *
+   * @throws GatewayError LISTENER_BIND_FAILED, CONFIG_CHECK_FAILED for unusable TLS files
+   */
+  apply(next: Pick<ListenersConfig, "listeners" | "extra_listeners" | "tls">): Promise<void>;
+  /** Closes an open listener with its connections and opens it again. @throws as `apply` */
+  restart(name: string): Promise<void>;
   /**
    * Reads the TLS files again and uses them for new connections; connections that are open keep
    * theirs. With unusable files everything stays as it is.
@@ -85,80 +96,128 @@ export function createListeners(deps: ListenersDeps, cfg: ListenersConfig): List
     handshakeTimeoutMs: cfg.mqtt.connect_timeout_s * 1000,
     onConnection: deps.onConnection,
   };
-  let open: readonly Listener[] = [];
+  const listeners = new Map<string, Listener>();
+  let current: Pick<ListenersConfig, "listeners" | "extra_listeners" | "tls"> = cfg;
   let maxPacketSizeBytes = cfg.mqtt.max_packet_size_bytes;
+  let isOpen = false;
+  let turn: Promise<unknown> = Promise.resolve();
 
-  function closeAll(listeners: readonly Listener[], handedOver: "keep" | "drop"): void {
-    for (const listener of listeners) listener.close({ handedOver });
+  async function open(plan: ListenerPlan): Promise<Listener> {
+    const listener = new Listener(shared, plan);
+    await listener.open();
+    listeners.set(plan.name, listener);
+    const { bind, tcpPort } = listener.place;
+    log.info({ listener: plan.name, bind, port: tcpPort }, "listener open");
+    return listener;
+  }
+
+  function close(listener: Listener, handedOver: "keep" | "drop"): void {
+    listener.close({ handedOver });
+    if (listeners.get(listener.name) === listener) listeners.delete(listener.name);
+  }
+
+  /** Opens what was closed for a change that failed; what was bound a moment ago should be free. */
+  async function reopen(plans: readonly ListenerPlan[]): Promise<void> {
+    for (const plan of plans) {
+      try {
+        await open(plan);
+      } catch (err) {
+        log.error({ listener: plan.name, err: reasonOf(err) }, "listener not open again");
+      }
+    }
+  }
+
+  async function replace(
+    closing: readonly Listener[],
+    plans: readonly ListenerPlan[],
+  ): Promise<void> {
+    for (const listener of closing) {
+      close(listener, "drop");
+      log.info({ listener: listener.name }, "listener closed");
+    }
+    const opened: Listener[] = [];
+    try {
+      for (const plan of plans) opened.push(await open(plan));
+    } catch (err) {
+      for (const listener of opened) close(listener, "drop");
+      await reopen(closing.map(({ plan }) => plan));
+      throw err;
+    }
+  }
+
+  /** Changes follow each other: a port that one frees, the next may want. */
+  function inTurn(task: () => Promise<void>): Promise<void> {
+    const done = turn.then(task);
+    turn = done.catch(() => undefined);
+    return done;
   }
 
   return {
     async start(signal) {
-      const isTlsNeeded = cfg.listeners.tls.enable || cfg.listeners.wss.enable;
-      const material = isTlsNeeded ? await loadTlsMaterial(cfg.tls) : null;
-      const listeners = plans(cfg, material, maxPacketSizeBytes).map(
-        (plan) => new Listener(shared, plan),
-      );
+      const plans = await loadPlans(cfg, maxPacketSizeBytes);
       try {
-        for (const listener of listeners) {
+        for (const plan of plans) {
           signal?.throwIfAborted();
-          await listener.open();
+          await open(plan);
         }
         signal?.throwIfAborted();
       } catch (err) {
-        closeAll(listeners, "drop");
+        for (const listener of [...listeners.values()]) close(listener, "drop");
         throw err;
       }
-      open = listeners;
-      for (const { name, place } of listeners) {
-        log.info({ listener: name, bind: place.bind, port: place.tcpPort }, "listener open");
-      }
+      isOpen = true;
     },
-    async stop() {
-      closeAll(open, "keep");
-      open = [];
-      refusals.flush();
-    },
+
+    stop: () =>
+      inTurn(async () => {
+        isOpen = false;
+        for (const listener of [...listeners.values()]) close(listener, "keep");
+        refusals.flush();
+      }),
+
     status: () =>
-      open.map(({ name, place, connections }) => ({
+      [...listeners.values()].map(({ name, place, connections }) => ({
         name,
         ...place,
         connections,
         refused: refusals.of(name),
       })),
-    async reloadTls() {
-      if (!cfg.listeners.tls.enable && !cfg.listeners.wss.enable) return;
-      const material = await loadTlsMaterial(cfg.tls);
-      for (const listener of open) listener.renewTls(material);
-      log.info({}, "TLS files read again");
-    },
+
+    apply: (next) =>
+      inTurn(async () => {
+        if (!isOpen) return;
+        const plans = await loadPlans(next, maxPacketSizeBytes);
+        const kept = plans.filter((plan) => listeners.get(plan.name)?.isLike(plan) === true);
+        const closing = [...listeners.values()].filter(
+          ({ name }) => !kept.some((plan) => plan.name === name),
+        );
+        await replace(
+          closing,
+          plans.filter((plan) => !kept.includes(plan)),
+        );
+        for (const plan of kept) listeners.get(plan.name)?.adjust(plan);
+        current = next;
+      }),
+
+    restart: (name) =>
+      inTurn(async () => {
+        const listener = listeners.get(name);
+        if (listener !== undefined) await replace([listener], [listener.plan]);
+      }),
+
+    reloadTls: () =>
+      inTurn(async () => {
+        const plans = await loadPlans(current, maxPacketSizeBytes);
+        const secure = plans.filter(({ tls }) => tls !== null);
+        for (const { name, tls } of secure) {
+          if (tls !== null) listeners.get(name)?.renewTls(tls.material);
+        }
+        if (secure.length > 0) log.info({}, "TLS files read again");
+      }),
+
     setMaxPacketSize(bytes) {
       maxPacketSizeBytes = bytes;
-      for (const listener of open) listener.setMaxPacketSize(bytes);
+      for (const listener of listeners.values()) listener.setMaxPacketSize(bytes);
     },
   };
-}
-
-/** What to open; `material` is null only when no listener with TLS is enabled. */
-function plans(
-  { listeners, tls }: ListenersConfig,
-  material: SecureContextOptions | null,
-  maxPacketSizeBytes: number,
-): readonly ListenerPlan[] {
-  const secure = material === null ? null : { config: tls, material };
-  const rows = [
-    { name: "tcp", from: listeners.tcp, tls: null, path: null },
-    { name: "tls", from: listeners.tls, tls: secure, path: null },
-    { name: "ws", from: listeners.ws, tls: null, path: listeners.ws.path },
-    { name: "wss", from: listeners.wss, tls: secure, path: listeners.wss.path },
-  ];
-  return rows
-    .filter((row) => row.from.enable)
-    .map(({ name, from, tls: rowTls, path }) => ({
-      name,
-      place: { bind: from.bind, tcpPort: from.port },
-      maxConnections: from.max_connections,
-      tls: rowTls,
-      webSocket: path === null ? null : { path, maxPacketSizeBytes },
-    }));
 }

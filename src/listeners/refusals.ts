@@ -10,6 +10,7 @@ import type { Clock, Timer } from "../time/index.ts";
 export type RefusalReason =
   | "max_connections"
   | "listener_max_connections"
+  | "listener_connect_rate"
   | "max_connections_per_address"
   | "max_connects_per_address"
   | "handshake_timeout"

@@ -15,12 +15,16 @@ const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE
  * The CA file is mandatory with `verify_peer`: without one Node would verify clients against the
  * public web's authorities, and anybody can get a certificate from those.
  *
+ * @param group the path of `tls` in the configuration
  * @throws GatewayError CONFIG_CHECK_FAILED naming the key, its value and what is wrong with it.
  */
-export async function loadTlsMaterial(tls: Config["tls"]): Promise<SecureContextOptions> {
-  const key = await readPem("tls.key_file", tls.key_file);
-  const cert = await readPem("tls.cert_file", tls.cert_file);
-  checkCertificates("tls.cert_file", tls.cert_file, cert);
+export async function loadTlsMaterial(
+  tls: Config["tls"],
+  group = "tls",
+): Promise<SecureContextOptions> {
+  const key = await readPem(`${group}.key_file`, tls.key_file);
+  const cert = await readPem(`${group}.cert_file`, tls.cert_file);
+  checkCertificates(`${group}.cert_file`, tls.cert_file, cert);
   const options: SecureContextOptions = {
     key,
     cert,
@@ -30,14 +34,14 @@ export async function loadTlsMaterial(tls: Config["tls"]): Promise<SecureContext
     ...(tls.key_password === null ? {} : { passphrase: tls.key_password }),
   };
   if (tls.verify_peer) {
-    const ca = await readPem("tls.ca_file", tls.ca_file);
-    options.ca = checkCertificates("tls.ca_file", tls.ca_file, ca);
+    const ca = await readPem(`${group}.ca_file`, tls.ca_file);
+    options.ca = checkCertificates(`${group}.ca_file`, tls.ca_file, ca);
   }
   try {
     createSecureContext(options);
   } catch (err) {
-    const reason = `it does not fit tls.cert_file or tls.key_password: ${reasonOf(err)}`;
-    throw checkFailed("tls.key_file", tls.key_file, reason, err);
+    const reason = `it does not fit ${group}.cert_file or ${group}.key_password: ${reasonOf(err)}`;
+    throw checkFailed(`${group}.key_file`, tls.key_file, reason, err);
   }
   return options;
 }

@@ -14,6 +14,11 @@ import { type Control, type ControlDeps, createControl } from "./control.ts";
 import { createFigures, type Figures, type FiguresDeps } from "./figures.ts";
 import type { BansService, DelayedService } from "./kept.ts";
 import {
+  createListenersService,
+  type ListenersService,
+  type ListenersServiceDeps,
+} from "./listeners.ts";
+import {
   createLiveSettings,
   type LiveSettingsDeps,
   type LiveSettingsService,
@@ -50,7 +55,7 @@ export interface ServicesDeps {
   };
   /** What is retained now. */
   readonly retainer: () => Config["retainer"];
-  readonly listeners: LiveSettingsDeps["listeners"];
+  readonly listeners: LiveSettingsDeps["listeners"] & ListenersServiceDeps["listeners"];
   readonly bridges: BridgeDirectory & FiguresDeps["bridges"];
   readonly alarms: AlarmsService;
   readonly metrics: MetricsService;
@@ -59,7 +64,7 @@ export interface ServicesDeps {
   readonly delayed: DelayedService;
   readonly deviceMetrics: FiguresDeps["deviceMetrics"];
   readonly telemetry: StatisticsDeps["telemetry"];
-  readonly configStore: ConfigurationDeps["store"];
+  readonly configStore: ConfigurationDeps["store"] & ListenersServiceDeps["store"];
   /** TCP ports this process listens on. */
   readonly heldPorts: ConfigurationDeps["heldPorts"];
   readonly configChecks: ConfigurationDeps["parts"];
@@ -87,6 +92,7 @@ export interface Services {
   readonly alarms: AlarmsService;
   readonly metrics: MetricsService;
   readonly monitor: MonitorService;
+  readonly listeners: ListenersService;
   readonly bans: BansService;
   readonly delayed: DelayedService;
   readonly topicSettings: TopicSettings;
@@ -148,6 +154,7 @@ export function createServices(
       configuration,
       store: configStore,
     }),
+    listeners: createListenersService({ listeners: deps.listeners, store: configStore }),
     bans: deps.bans,
     delayed: deps.delayed,
     topicSettings: createTopicSettings(configuration, () => configStore.stored()),

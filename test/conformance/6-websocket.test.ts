@@ -11,7 +11,13 @@ import { bytes } from "./wire.ts";
 
 const rule = suite();
 
-const DOOR = { enable: false, bind: "127.0.0.1", port: 0, max_connections: 100 };
+const DOOR = {
+  enable: false,
+  bind: "127.0.0.1",
+  port: 0,
+  max_connections: 100,
+  max_connects_per_s: null,
+};
 
 /** Opens a WebSocket listener in front of the scene's broker. */
 async function withListener(s: Scene, body: (url: string) => Promise<void>): Promise<void> {
@@ -28,6 +34,7 @@ async function withListener(s: Scene, body: (url: string) => Promise<void>): Pro
         ws: { ...DOOR, enable: true, path: "/mqtt" },
         wss: { ...DOOR, path: "/mqtt" },
       },
+      extra_listeners: {},
       tls: {
         key_file: null,
         cert_file: null,

@@ -9,6 +9,7 @@ import { clientV2Routes } from "./clients-v2.ts";
 import { delayedRoutes } from "./delayed.ts";
 import { errorCodeRoutes } from "./error-codes.ts";
 import type { Route } from "./kit/index.ts";
+import { listenerRoutes } from "./listeners.ts";
 import type { Login } from "./login.ts";
 import { metricsRoutes } from "./metrics.ts";
 import { miscRoutes } from "./misc.ts";
@@ -43,6 +44,7 @@ export function emqxRoutes(services: ApiServices, login: Login): readonly Route[
     ...retainerRoutes(services),
     ...subscriptionRoutes(services),
     ...topicRoutes(services),
+    ...listenerRoutes(services),
     ...metricsRoutes(services),
     ...monitorRoutes(services),
     ...errorCodeRoutes(),

@@ -40,6 +40,11 @@ export interface ConfigStore {
     patch: ConfigPatch,
     check: (next: Config, previous: Config) => Promise<void>,
   ): Promise<readonly string[]>;
+  /** As `change`, for what `check` has put into effect already: it runs at once. */
+  adopt(
+    patch: ConfigPatch,
+    check: (next: Config, previous: Config) => Promise<void>,
+  ): Promise<readonly string[]>;
   /** Keeps PEM text in a file of its own, named by its content, and returns the path. */
   putPem(kind: PemKind, pem: string): Promise<string>;
   status(): ConfigStatus;

@@ -58,6 +58,13 @@ export class MemoryConfigStore implements ConfigStore {
     return changed;
   }
 
+  adopt(
+    patch: ConfigPatch,
+    check: (next: Config, previous: Config) => Promise<void>,
+  ): Promise<readonly string[]> {
+    return this.change(patch, check);
+  }
+
   async putPem(kind: string, pem: string): Promise<string> {
     const hash = createHash("sha256").update(pem).digest("hex").slice(0, 16);
     const path = join(this.#directory, `${kind}-${hash}.pem`);

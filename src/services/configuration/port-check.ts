@@ -45,6 +45,9 @@ function endpointsOf(config: Config): Endpoint[] {
   const listeners = Object.entries(config.listeners).flatMap(([name, cfg]) =>
     cfg.enable ? [endpoint(`listeners.${name}`, "port", cfg.bind, cfg.port)] : [],
   );
+  for (const [id, cfg] of Object.entries(config.extra_listeners)) {
+    if (cfg.enable) listeners.push(endpoint(`extra_listeners.${id}`, "port", cfg.bind, cfg.port));
+  }
   const { http } = config;
   if (!http.enable) return listeners;
   const main = endpoint("http", "port", http.bind, http.port);
