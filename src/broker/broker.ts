@@ -2,7 +2,15 @@ import type { Duplex } from "node:stream";
 import type { Config } from "../config/index.ts";
 import { GatewayError } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
-import type { Bus, Levels, Message, MessageCounters, Metrics, Peer } from "../mqtt/index.ts";
+import type {
+  Bus,
+  Levels,
+  Message,
+  MessageCounters,
+  Metrics,
+  Observer,
+  Peer,
+} from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
 import { type Administration, administration } from "./administration.ts";
 import type { EnginePorts } from "./engine.ts";
@@ -76,6 +84,11 @@ export interface Broker extends Bus, Administration {
   metrics(): Pick<Metrics, EngineMetric>;
   /** Figures of the moment and their maxima; cheap, whatever the number of clients. */
   levels(): Pick<Levels, EngineLevel>;
+  /**
+   * Lets `observer` watch messages and clients pass until the returned function is called. While
+   * nobody watches, it costs one comparison for each message and copy.
+   */
+  observe(observer: Observer): () => void;
   /**
    * Applies limits while running, in their configuration keys' units; packet sizes told to clients,
    * the Keep Alive multiplier and the number in flight count for new connections.
@@ -186,6 +199,7 @@ export function createBroker(deps: BrokerDeps, cfg: BrokerConfig): Broker {
     counters: () => engine.counters.snapshot(),
     metrics: () => engineMetrics(engine.counters),
     levels: () => engine.levels.view(engine),
+    observe: (observer) => engine.watch.add(observer),
 
     reconfigure(live) {
       limits.maxQueuedMessages = live.msqLen ?? limits.maxQueuedMessages;

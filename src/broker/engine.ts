@@ -48,6 +48,7 @@ import { Subscribing } from "./subscribing.ts";
 import { closeEvents, connackEvents } from "./sys.ts";
 import { TroubleLog } from "./trouble-log.ts";
 import { Turns } from "./turns.ts";
+import { clientEvent, Watch } from "./watch.ts";
 import { Flusher } from "./writer.ts";
 
 /** What the engine is built from. */
@@ -97,6 +98,7 @@ export class Engine {
   readonly repeats: RepeatFilter | null;
   readonly counters = new Counters();
   readonly levels = new PeakLevels();
+  readonly watch = new Watch();
   readonly flusher = new Flusher();
   readonly turns = new Turns();
   readonly router = new Router<Session, LocalHandler>();
@@ -165,6 +167,7 @@ export class Engine {
       queueOutgoing,
       queuePublication: new Publication(),
       counters,
+      watch: this.watch,
       limits,
       onRoom: (outbox) => {
         if (outbox instanceof Session) this.retainedDelivery.onRoom(outbox);
@@ -185,6 +188,7 @@ export class Engine {
       outgoing,
       counters,
       levels: this.levels,
+      watch: this.watch,
       router,
       retained,
       hooks,
@@ -268,6 +272,13 @@ export class Engine {
     const { clientId, peer } = connection;
     this.log.info({ clientId, listener: peer.listener, address: peer.address }, "client connected");
     this.#announceAll(() => connackEvents(connection, 0, this.clock.nowMs()));
+    this.watch.observer?.client(
+      clientEvent(connection, "connected", {
+        listener: peer.listener,
+        version: connection.connect?.version ?? 0,
+        session_present: isPresent ? 1 : 0,
+      }),
+    );
     this.exchange?.tell("new/clients", clientId);
   }
 
@@ -275,6 +286,7 @@ export class Engine {
   onRefused(connection: Connection, code: ReasonCode): void {
     const { clientId, peer } = connection;
     this.trouble.report("client refused", { clientId, address: peer.address, code });
+    this.watch.observer?.client(clientEvent(connection, "refused", { reason_code: code }));
     if (this.hooks.listens("connackSent")) {
       const connack = { cmd: "connack", returnCode: code, sessionPresent: false };
       this.hooks.emit("connackSent", connection, connack);
@@ -302,6 +314,7 @@ export class Engine {
     this.readyCount--;
     this.counters.disconnected++;
     this.log.info({ clientId, reason }, "client disconnected");
+    this.watch.observer?.client(clientEvent(connection, "disconnected", { reason }));
     if (this.hooks.listens("clientDisconnect")) this.hooks.emit("clientDisconnect", connection);
     this.#announceAll(() => closeEvents(connection, this.clock.nowMs()));
     this.exchange?.tell("disconnect/clients", clientId);

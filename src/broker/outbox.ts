@@ -13,6 +13,7 @@ import type { Session } from "./session.ts";
 import type { ShareGroup } from "./share-group.ts";
 import { Ticket } from "./ticket.ts";
 import { transmit } from "./transmit.ts";
+import type { Watch } from "./watch.ts";
 
 /** What all outboxes share. */
 export interface OutboxContext {
@@ -23,6 +24,7 @@ export interface OutboxContext {
   readonly queueOutgoing: Outgoing;
   readonly queuePublication: Publication;
   readonly counters: Counters;
+  readonly watch: Watch;
   readonly limits: Limits;
   /** A client has room for more after all its queue is sent. */
   readonly onRoom: (outbox: Outbox) => void;
@@ -193,6 +195,7 @@ export class Outbox {
       counters.pubackMissed++;
     } else if (this.#inflight.awaits(seq) === AWAITS.puback) {
       counters.acked++;
+      this.#context.watch.observer?.acked(this.clientId, seq);
       this.#finish(seq);
     } else {
       counters.pubackInUse++;
@@ -235,6 +238,7 @@ export class Outbox {
       counters.pubcompMissed++;
     } else if (this.#inflight.awaits(seq) === AWAITS.pubcomp) {
       counters.acked++;
+      this.#context.watch.observer?.acked(this.clientId, seq);
       this.#finish(seq);
     } else {
       counters.pubcompInUse++;
@@ -454,6 +458,7 @@ export class Outbox {
       if (isFull) {
         counters.qos0Blocked++;
         this.droppedQueueFull++;
+        this.#context.watch.observer?.dropped(this.clientId, pub.topic, "queue_full");
         return;
       }
     }
@@ -462,8 +467,9 @@ export class Outbox {
       counters.publishOut++;
       counters.qos0Out += pub.counts;
       link.out0++;
+      this.#context.watch.observer?.sent(this.clientId, pub, 0, -1);
     } else {
-      this.#drop("too_large");
+      this.#drop("too_large", pub.topic);
     }
   }
 
@@ -482,7 +488,7 @@ export class Outbox {
       expiryS = Math.ceil((pub.expiresAtMs - this.#context.store.nowMs()) / 1000);
       // Already sent once: [MQTT-3.3.2-5] forbids starting delivery, not completing it.
       if (expiryS <= 0 && seq >= this.#dupBelow) {
-        this.#drop("expired");
+        this.#drop("expired", pub.topic);
         this.store?.dequeue(seq);
         this.#settleCopy(seq);
         return;
@@ -519,10 +525,11 @@ export class Outbox {
         link.out2++;
       }
       if (isDup) counters.repeatedOut += pub.counts;
+      this.#context.watch.observer?.sent(this.clientId, pub, qos, seq);
       return;
     }
     // [MQTT-3.1.2-25]: as if it had been delivered.
-    this.#drop("too_large");
+    this.#drop("too_large", pub.topic);
     this.#finish(seq);
   }
 
@@ -545,8 +552,9 @@ export class Outbox {
     copy.ticket?.copyDone();
   }
 
-  #drop(reason: "expired" | "queue_full" | "too_large"): void {
-    const { counters } = this.#context;
+  #drop(reason: "expired" | "queue_full" | "too_large", topic: string | null = null): void {
+    const { counters, watch } = this.#context;
+    watch.observer?.dropped(this.clientId, topic, reason);
     if (reason === "queue_full") {
       counters.queueFull++;
       this.droppedQueueFull++;

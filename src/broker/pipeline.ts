@@ -17,6 +17,7 @@ import type { Plan, Receiver, Router } from "./router.ts";
 import type { Session } from "./session.ts";
 import type { ShareGroup } from "./share-group.ts";
 import { Ticket } from "./ticket.ts";
+import type { Watch } from "./watch.ts";
 
 /** A topic's plan in this broker. */
 export type TopicPlan = Plan<Session, LocalHandler>;
@@ -29,6 +30,7 @@ export interface PipelineContext {
   readonly outgoing: Outgoing;
   readonly counters: Counters;
   readonly levels: PeakLevels;
+  readonly watch: Watch;
   readonly router: Router<Session, LocalHandler>;
   readonly retained: RetainedIndex;
   readonly hooks: Hooks;
@@ -70,7 +72,7 @@ export class Pipeline {
    * was delivered.
    */
   route(pub: Publication, plan: TopicPlan, from: Session | null, needsCommit = false): ReasonCode {
-    const { counters, outgoing, retained, store } = this.#context;
+    const { counters, outgoing, retained, store, watch } = this.#context;
     const wasBusy = pub.isBusy;
     pub.isBusy = true;
     if (pub.qos > 0 || pub.retain) {
@@ -78,12 +80,17 @@ export class Pipeline {
       if (refused) {
         pub.isBusy = wasBusy;
         counters.storeRefused++;
+        watch.observer?.dropped(null, pub.topic, "quota_exceeded");
         return REASON.quotaExceeded;
       }
     }
     let expiryS = -1;
     if (pub.expiresAtMs !== null) {
       expiryS = Math.max(0, Math.ceil((pub.expiresAtMs - store.nowMs()) / 1000));
+    }
+    if (watch.observer !== null) {
+      pub.stamp();
+      watch.observer.published(pub, from === null ? null : from.clientId);
     }
     outgoing.begin(pub);
     const { authorizeForward } = this.#context.hooks;
@@ -126,7 +133,10 @@ export class Pipeline {
     }
     if (pub.ticket?.waitsForStore === true) this.#awaitCommit(pub.ticket, plan, pub, needsCommit);
     if (pub.receivers > 0) return REASON.success;
-    if (pub.counts > 0 && !pub.isForeign) counters.noSubscriber++;
+    if (pub.counts > 0 && !pub.isForeign) {
+      counters.noSubscriber++;
+      watch.observer?.dropped(null, pub.topic, "no_subscriber");
+    }
     return REASON.noMatchingSubscribers;
   }
 

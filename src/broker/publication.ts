@@ -41,6 +41,8 @@ export class Publication {
   isForeign = false;
   /** What a copy adds to the counters: the gateway's own messages are left out. */
   counts = 1;
+  /** Wall clock at arrival, ms; only while somebody watches (`stamp`), or for what was kept. */
+  publishedMs = 0;
   #kept: StoredMessage | null = null;
   #wire: Buffer | null = null;
 
@@ -82,7 +84,13 @@ export class Publication {
     this.expiresAtMs = message.expiresAtMs;
     this.origin = message.origin;
     this.counts = message.origin.kind === "system" ? 0 : 1;
+    this.publishedMs = message.publishedMs;
     this.#kept = message;
+  }
+
+  /** Notes the arrival, for those who watch. */
+  stamp(): void {
+    this.publishedMs = this.#kept?.publishedMs ?? Date.now();
   }
 
   /** Another topic; a copy of the packet it came in no longer serves. */

@@ -440,11 +440,12 @@ export class Publishing {
     packetId: number,
     reason: ReasonCode = REASON.notAuthorized,
   ): void {
-    const { authorizer, counters } = this.#engine;
+    const { authorizer, counters, watch } = this.#engine;
     counters.denied++;
     if (reason === REASON.notAuthorized) counters.publishAuthError++;
     else counters.publishError++;
     connection.refusedIn++;
+    watch.observer?.dropped(connection.clientId, pub.topic, "not_authorized");
     if (authorizer.denyAction === "disconnect" && reason === REASON.notAuthorized) {
       connection.fail(REASON.notAuthorized, "not authorized to publish to this topic");
       return;

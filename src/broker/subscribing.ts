@@ -19,6 +19,7 @@ import {
 import { type Connection, PAUSE } from "./connection.ts";
 import type { Engine } from "./engine.ts";
 import type { Session } from "./session.ts";
+import { clientEvent } from "./watch.ts";
 
 /** A 3.x SUBACK has one code for every refusal (MQTT 3.1.1 §3.9.3). */
 const FAILURE = 0x80;
@@ -133,6 +134,9 @@ export class Subscribing {
       return isEnded ? REASON.success : REASON.noSubscriptionExisted;
     });
     if (hooks.listens("unsubscribe")) hooks.emit("unsubscribe", connection, parsed);
+    this.#engine.watch.observer?.client(
+      clientEvent(connection, "unsubscribed", { filters: parsed.join(", ") }),
+    );
     const send = (): void => {
       if (connection.state !== "ready") return;
       const unsuback = subscribeAck(PACKET.unsuback, isV5, packetId, isV5 ? codes : [], {});
@@ -227,6 +231,14 @@ export class Subscribing {
     granted: readonly Granted[],
   ): void {
     const { committer, hooks, retainedDelivery } = this.#engine;
+    this.#engine.watch.observer?.client(
+      clientEvent(connection, "subscribed", {
+        filters: granted
+          .map(({ subscription: { filter, qos } }) => `${filter} QoS ${qos}`)
+          .join(", "),
+        reason_codes: codes.join(", "),
+      }),
+    );
     const send = (): void => {
       if (connection.state !== "ready") return;
       const suback = subscribeAck(PACKET.suback, connection.isV5, packetId, codes, {});

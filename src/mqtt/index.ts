@@ -5,6 +5,7 @@ export type { Message, MessageProperties, Origin } from "./message.ts";
 export { messageId, serialNumbers } from "./message-id.ts";
 export type { Level, LevelName, Levels, MetricName, Metrics } from "./metrics.ts";
 export { LEVEL_DOCS, LEVEL_NAMES, METRIC_DOCS, METRIC_NAMES } from "./metrics.ts";
+export type { ClientEvent, Loss, Observer, PassingMessage } from "./observer.ts";
 export { MAX_PACKET_ID, packetIdOf } from "./packet-id.ts";
 export type { Peer } from "./peer.ts";
 export type { QoS } from "./qos.ts";
