@@ -24,9 +24,11 @@ import { createMonitor } from "./monitor/index.ts";
 import { createRewrite } from "./rewrite/index.ts";
 import { createSelfCheck } from "./self-check.ts";
 import { bridgeMetrics, createMetrics, createServices, type Services } from "./services/index.ts";
+import { createSlowSubscriptions } from "./slow-subscriptions/index.ts";
 import { createStore, type RecordTable, type Store } from "./store/index.ts";
 import { createTelemetry, createTelemetryPublisher, METRICS } from "./telemetry/index.ts";
 import { type Clock, createStamper } from "./time/index.ts";
+import { createTopicMetrics } from "./topic-metrics/index.ts";
 
 export interface GatewayDeps {
   readonly log: Log;
@@ -158,6 +160,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
     delayed,
     { metrics: () => bridgeMetrics(bridges.list()) },
   ]);
+  const topicMetrics = createTopicMetrics({ clock, broker }, config.topic_metrics);
+  const slowSubscriptions = createSlowSubscriptions({ clock, broker }, config.slow_subs);
   const monitor = createMonitor({ log, clock, metrics, store });
   const sysTopics = createSysTopics({ log, clock, broker }, { node, version: deps.version });
   const telemetry = createTelemetry(
@@ -217,6 +221,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
       delayed,
       deviceMetrics: METRICS,
       retainer: () => configStore.running.retainer,
+      topicMetrics,
+      slowSubscriptions,
       bridges,
       listeners,
       telemetry,
@@ -255,6 +261,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
     }
     delayed.configure(delayedConfig(next));
     broker.reconfigure({ retainer: retainerOf(next) });
+    if (next.topic_metrics !== before.topic_metrics) topicMetrics.configure(next.topic_metrics);
+    if (next.slow_subs !== before.slow_subs) slowSubscriptions.configure(next.slow_subs);
     bridges.apply(next.bridges);
   };
 
@@ -272,6 +280,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
     telemetry,
     telemetryPublisher,
     alarmWatch,
+    topicMetrics,
+    slowSubscriptions,
     monitor,
     api,
     listeners,

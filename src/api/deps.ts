@@ -175,6 +175,14 @@ export interface UserView {
   readonly role: "administrator" | "viewer";
 }
 
+/** What was counted for one topic: messages and per second by name. */
+export interface TopicReportView {
+  readonly topic: string;
+  readonly createdAtMs: number;
+  readonly resetAtMs: number | null;
+  readonly counts: Readonly<Record<string, { readonly count: number; readonly rate: number }>>;
+}
+
 /** One thing that is measured, with every value it has now. */
 export interface Figure {
   readonly name: string;
@@ -267,6 +275,25 @@ export interface ApiServices {
     node(): NodeFacts;
   };
   readonly metrics: { counters(): Metrics; levels(): Levels };
+  readonly topicMetrics: {
+    list(): readonly TopicReportView[];
+    find(topic: string): TopicReportView | null;
+    reset(topic: string): boolean;
+    resetAll(): void;
+    register(topic: string): Promise<"registered" | "exists" | "full">;
+    unregister(topic: string): Promise<boolean>;
+  };
+  readonly slowSubscriptions: {
+    list(): readonly {
+      readonly clientId: string;
+      readonly topic: string;
+      readonly timespanMs: number;
+      readonly updatedAtMs: number;
+    }[];
+    clear(): void;
+    settings(): Config["slow_subs"];
+    change(settings: Partial<Config["slow_subs"]>): Promise<void>;
+  };
   readonly figures: {
     device(): readonly Figure[];
     bridges(): readonly Figure[];

@@ -18,7 +18,9 @@ import {
 } from "../services/configuration/memory-config-store.testing.ts";
 import { FakeBroker } from "../services/fake-broker.testing.ts";
 import { type ConfigStore, createMetrics, createServices } from "../services/index.ts";
+import { createSlowSubscriptions } from "../slow-subscriptions/index.ts";
 import { systemClock } from "../time/index.ts";
+import { createTopicMetrics } from "../topic-metrics/index.ts";
 import { createAccess } from "./access/index.ts";
 import { createApi } from "./api.ts";
 import { createApp } from "./app.ts";
@@ -72,6 +74,7 @@ export async function createTestApi(
     { node: "test", settings: () => config.alarm },
   );
   const metrics = createMetrics([]);
+  const unwatched = { observe: () => () => undefined };
   const bridges = createBridges(
     {
       log,
@@ -92,6 +95,11 @@ export async function createTestApi(
       alarms,
       metrics,
       deviceMetrics: [],
+      topicMetrics: createTopicMetrics({ clock: systemClock, broker: unwatched }, []),
+      slowSubscriptions: createSlowSubscriptions(
+        { clock: systemClock, broker: unwatched },
+        config.slow_subs,
+      ),
       monitor: createMonitor({
         log,
         clock: systemClock,

@@ -700,6 +700,31 @@ export const SCHEMA = {
       }),
     },
   },
+  topic_metrics: key(
+    listOf(topicName, 512),
+    [],
+    "Topics whose messages are counted one by one, for /api/v5/mqtt/topic_metrics.",
+    { reload: "live" },
+  ),
+  slow_subs: {
+    enable: key(bool, false, "Find subscriptions that are delivered slowly.", { reload: "live" }),
+    threshold_ms: key(int(0, 3_600_000), 500, "A delivery that takes longer is slow, ms.", {
+      reload: "live",
+    }),
+    expire_interval_s: key(
+      int(1, 86_400),
+      300,
+      "A slow subscription is forgotten after this long without another slow delivery, seconds.",
+      { reload: "live" },
+    ),
+    top_k_num: key(int(1, 1000), 10, "Slow subscriptions kept, the slowest.", { reload: "live" }),
+    stats_type: key(
+      oneOf(["whole", "internal", "response"]),
+      "whole",
+      "What is timed: from a message's arrival to its acknowledgement, to its sending, or between these two.",
+      { reload: "live" },
+    ),
+  },
   prometheus: {
     enable_basic_auth: key(
       bool,

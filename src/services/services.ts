@@ -38,6 +38,14 @@ import {
   type Subscriptions,
 } from "./subscriptions.ts";
 import { createTopicSettings, type TopicSettings } from "./topic-settings.ts";
+import {
+  createSlowSubscriptionsService,
+  createTopicMetricsService,
+  type SlowSubscriptionFinder,
+  type SlowSubscriptionsService,
+  type TopicCounter,
+  type TopicMetricsService,
+} from "./watching.ts";
 
 /** What the services need of the rest of the gateway. */
 export interface ServicesDeps {
@@ -63,6 +71,8 @@ export interface ServicesDeps {
   readonly bans: BansService;
   readonly delayed: DelayedService;
   readonly deviceMetrics: FiguresDeps["deviceMetrics"];
+  readonly topicMetrics: TopicCounter;
+  readonly slowSubscriptions: SlowSubscriptionFinder;
   readonly telemetry: StatisticsDeps["telemetry"];
   readonly configStore: ConfigurationDeps["store"] & ListenersServiceDeps["store"];
   /** TCP ports this process listens on. */
@@ -97,6 +107,8 @@ export interface Services {
   readonly delayed: DelayedService;
   readonly topicSettings: TopicSettings;
   readonly figures: Figures;
+  readonly topicMetrics: TopicMetricsService;
+  readonly slowSubscriptions: SlowSubscriptionsService;
 }
 
 /**
@@ -163,5 +175,7 @@ export function createServices(
     metrics: deps.metrics,
     monitor: deps.monitor,
     figures: createFigures(deps),
+    topicMetrics: createTopicMetricsService(configuration, deps.topicMetrics),
+    slowSubscriptions: createSlowSubscriptionsService(configuration, deps.slowSubscriptions),
   };
 }

@@ -19,9 +19,11 @@ import { prometheusRoutes } from "./prometheus/index.ts";
 import { publishRoutes } from "./publish.ts";
 import { retainerRoutes } from "./retainer.ts";
 import { schemaRoutes } from "./schemas.ts";
+import { slowSubscriptionRoutes } from "./slow-subscriptions.ts";
 import { statusRoutes } from "./status.ts";
 import { subscriptionRoutes } from "./subscriptions.ts";
 import { topicFeatureRoutes } from "./topic-features.ts";
+import { topicMetricsRoutes } from "./topic-metrics.ts";
 import { topicRoutes } from "./topics.ts";
 import { userRoutes } from "./users.ts";
 
@@ -50,6 +52,8 @@ export function emqxRoutes(services: ApiServices, login: Login): readonly Route[
     ...errorCodeRoutes(),
     ...miscRoutes(services),
     ...prometheusRoutes(services),
+    ...topicMetricsRoutes(services),
+    ...slowSubscriptionRoutes(services),
   ];
   return [...routes, ...schemaRoutes(routes)];
 }
