@@ -15,7 +15,6 @@ import {
   type Fault,
   type Format,
   int,
-  type KeyRow,
   nullable,
   oneOf,
   type SchemaTree,
@@ -23,6 +22,9 @@ import {
   type Values,
   type ValuesOf,
 } from "./format.ts";
+import { key } from "./key.ts";
+import { modbusMaster } from "./modbus-schema.ts";
+import { serialPort } from "./serial-schema.ts";
 import { parseServerUrl } from "./server-url.ts";
 import {
   autoSubscriptionFaults,
@@ -30,16 +32,6 @@ import {
   isLinearRegex,
   rewriteRuleFaults,
 } from "./topic-rules.ts";
-
-/** One key; a change waits for the restart that follows it unless it is marked live. */
-function key<T>(
-  format: Format<T>,
-  defaultValue: NoInfer<T>,
-  doc: string,
-  more: { reload?: "live"; sensitive?: true; hashed?: true } = {},
-): KeyRow<T> {
-  return { doc, format, default: defaultValue, reload: "restart", ...more };
-}
 
 /** A share at which an alarm is raised or ends. */
 const watermark = (percent: number, what: string) =>
@@ -889,10 +881,28 @@ export const SCHEMA = {
     "Links to cloud brokers by name; NanoMQ's single bridge is `default`.",
     { reload: "live" },
   ),
+  serial: key(
+    mapOf(serialPort, /^[A-Za-z0-9][\w-]{0,63}$/, 64),
+    {},
+    "Serial ports by the name they have in topics and answers.",
+    { reload: "live" },
+  ),
+  modbus: key(
+    mapOf(modbusMaster, /^[A-Za-z0-9][\w-]{0,63}$/, 64),
+    {},
+    "Modbus lines that are polled, by name.",
+    { reload: "live" },
+  ),
 } satisfies SchemaTree;
 
 /** The whole configuration, validated and complete. */
 export type Config = ValuesOf<typeof SCHEMA>;
+
+/** One serial port's slice. */
+export type SerialPortConfig = Config["serial"][string];
+
+/** One Modbus line's slice. */
+export type ModbusConfig = Config["modbus"][string];
 
 /** One bridge's slice. */
 export type BridgeConfig = Config["bridges"][string];
