@@ -20,9 +20,11 @@ import { GatewayError, reasonOf } from "./errors/index.ts";
 import { createHealth } from "./health/index.ts";
 import { createListeners, type Listeners } from "./listeners/index.ts";
 import type { Log } from "./log/index.ts";
+import { createModbus } from "./modbus/index.ts";
 import { createMonitor } from "./monitor/index.ts";
 import { createRewrite } from "./rewrite/index.ts";
 import { createSelfCheck } from "./self-check.ts";
+import { createSerial, serialDevices } from "./serial/index.ts";
 import { bridgeMetrics, createMetrics, createServices, type Services } from "./services/index.ts";
 import { createSlowSubscriptions } from "./slow-subscriptions/index.ts";
 import { createStore, type RecordTable, type Store } from "./store/index.ts";
@@ -189,6 +191,13 @@ export function createGateway(deps: GatewayDeps): Gateway {
     { log, clock, bus: broker, telemetry, stamper },
     { node, device: deps.deviceId, settings: () => configStore.running.telemetry },
   );
+  const stamp = () => ({ ...stamper.stamp() });
+  let fieldDevicesSettled: Promise<void> = Promise.resolve();
+  const serial = createSerial({ log, clock, bus: broker, stamp }, config.serial);
+  const modbus = createModbus(
+    { log, clock, bus: broker, stamp, line: (name) => serial.line(name) },
+    config.modbus,
+  );
   const alarmWatch = createAlarmWatch(
     {
       log,
@@ -224,6 +233,12 @@ export function createGateway(deps: GatewayDeps): Gateway {
       topicMetrics,
       slowSubscriptions,
       bridges,
+      fieldDevices: {
+        ports: () => serial.status(),
+        lines: () => modbus.status(),
+        devices: () => serialDevices(),
+        settled: () => fieldDevicesSettled,
+      },
       listeners,
       telemetry,
       configStore,
@@ -264,6 +279,12 @@ export function createGateway(deps: GatewayDeps): Gateway {
     if (next.topic_metrics !== before.topic_metrics) topicMetrics.configure(next.topic_metrics);
     if (next.slow_subs !== before.slow_subs) slowSubscriptions.configure(next.slow_subs);
     bridges.apply(next.bridges);
+    if (next.serial !== before.serial || next.modbus !== before.modbus) {
+      fieldDevicesSettled = serial
+        .reconfigure(next.serial)
+        .then(() => modbus.reconfigure(next.modbus))
+        .catch((err: unknown) => log.error({ err }, "serial ports cannot be changed"));
+    }
   };
 
   /** In order of the flow of data: whoever is called stands before his callers. */
@@ -283,6 +304,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
     topicMetrics,
     slowSubscriptions,
     monitor,
+    serial,
+    modbus,
     api,
     listeners,
     health,

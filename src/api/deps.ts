@@ -17,11 +17,12 @@ import type {
 import type { Clock } from "../time/index.ts";
 import type { BridgesApi } from "./bridge-deps.ts";
 import type {
-  BansService,
-  DelayedService,
+  BansService,BansService, 
+  DelayedService,DelayedService, 
   ListenersService,
-  TopicSettingsService,
+  TopicSettingsService,TopicSettingsService 
 } from "./feature-deps.ts";
+import type { FieldDevicesApi } from "./field-deps.ts";
 
 /** Conditions on a client; absent ones do not matter. */
 export interface ClientFilter {
@@ -346,6 +347,7 @@ export interface ApiServices {
     ): Promise<readonly string[]>;
   };
   readonly bridges: BridgesApi;
+  readonly fieldDevices: FieldDevicesApi;
   readonly liveSettings: { view(): LiveSettings; apply(change: Partial<LiveSettings>): void };
 }
 
@@ -362,3 +364,5 @@ export interface ApiDeps {
 export interface ApiConfig {
   readonly http: Config["http"];
 }
+
+export type { FieldDevicesApi } from "./field-deps.ts";

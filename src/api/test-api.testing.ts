@@ -131,6 +131,12 @@ export async function createTestApi(
           return state.hasBridge;
         },
       },
+      fieldDevices: {
+        ports: () => [],
+        lines: () => [],
+        devices: async () => [],
+        settled: async () => {},
+      },
       telemetry: { snapshot: () => state.snapshot() },
       configStore: realStore ?? store,
       heldPorts: () => held,

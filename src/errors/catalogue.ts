@@ -53,6 +53,8 @@ export const CATALOGUE = {
     message: "the configuration could not be written to {path}: {reason}",
     status: 500,
   },
+  FIELD_DEVICE_EXISTS: { message: "there is a {kind} named {name} already", status: 409 },
+  FIELD_DEVICE_NOT_FOUND: { message: "there is no {kind} named {name}", status: 404 },
   LIMIT_REACHED: { message: "there are {max} {what} already, which is the limit", status: 400 },
   LISTENER_BIND_FAILED: {
     message: "listener {listener} cannot listen on {bind} port {tcpPort}: {reason}",

@@ -18,7 +18,7 @@ export interface MasterDeps {
   /** The serial port of that name that was configured for Modbus, and its speed; null without one. */
   line(name: string): (RtuLine & { readonly baudRate: number }) | null;
   /** When values were read: `ts`, ms, and marks of a clock that is not set. */
-  stamp(): Readonly<Record<string, string | number | boolean>>;
+  stamp(): Readonly<Record<string, string | number | boolean | null>>;
 }
 
 /** How one line stands. */

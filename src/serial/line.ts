@@ -33,6 +33,11 @@ export interface LineUser {
 
 /** A device that is away is looked for this often, one that cannot be opened is tried this often. */
 const RETRY_MS = 1000;
+/**
+ * An open device is asked for its speed this often: serialport (13.0.0) reads a terminal that was hung
+ * up without end, at full speed, and often does not say that it is gone.
+ */
+const WATCH_MS = 1000;
 /** A write the line has not taken for this long is given up: the other side holds it up. */
 const WRITE_TIMEOUT_MS = 10_000;
 
@@ -57,6 +62,7 @@ export class SerialLine {
   readonly #cfg: SerialPortConfig;
   #port: SerialPort | null = null;
   #retry: Timer | null = null;
+  #watch: Timer | null = null;
   #isWanted = false;
   /** Ends what a stop has overtaken. */
   #generation = 0;
@@ -97,6 +103,7 @@ export class SerialLine {
     this.#generation += 1;
     this.#retry?.cancel();
     this.#retry = null;
+    this.#watch?.cancel();
     const port = this.#port;
     this.#port = null;
     this.#become("disabled", null);
@@ -183,6 +190,7 @@ export class SerialLine {
       if (this.#port !== port) return;
     }
     this.#become("open", null);
+    this.#watch = this.#clock.every(WATCH_MS, () => this.#look(port));
     this.#user.onOpen();
     port.on("data", (chunk: Buffer) => {
       this.#bytesIn += chunk.length;
@@ -207,9 +215,17 @@ export class SerialLine {
     });
   }
 
+  /** Any question to a terminal that was hung up fails. */
+  #look(port: SerialPort): void {
+    port.port?.getBaudRate().catch(() => {
+      if (this.#port === port && port.isOpen) port.close(() => {});
+    });
+  }
+
   #lost(port: SerialPort): void {
     if (this.#port !== port) return;
     this.#port = null;
+    this.#watch?.cancel();
     this.#user.onClosed();
     this.#tryAgain("away", `${this.#cfg.device ?? ""} was unplugged`);
   }

@@ -4,7 +4,7 @@ import { Unsendable } from "./framing/index.ts";
 export type PayloadForm = SerialPortConfig["payload"];
 
 /** When a frame came, as its envelope tells it: `ts` is the wall clock, ms, with marks where it is not set yet. */
-export type ReadingStamp = Readonly<Record<string, string | number | boolean>>;
+export type ReadingStamp = Readonly<Record<string, string | number | boolean | null>>;
 
 /** The MQTT payload for a frame. */
 export function payloadOf(

@@ -28,6 +28,13 @@ export type {
   PemTexts,
 } from "./configuration/index.ts";
 export type { Control, ExitKind } from "./control.ts";
+export type {
+  FieldDevices,
+  FieldDevicesService,
+  FieldDeviceView,
+  FieldDirectory,
+  SerialDeviceView,
+} from "./field-devices.ts";
 export type { Figure, Figures } from "./figures.ts";
 export type { LiveSettings, LiveSettingsService } from "./live-settings.ts";
 export type { MetricsService, MetricsSource } from "./metrics.ts";

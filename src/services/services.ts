@@ -11,6 +11,11 @@ import {
   createConfiguration,
 } from "./configuration/index.ts";
 import { type Control, type ControlDeps, createControl } from "./control.ts";
+import {
+  createFieldDevices,
+  type FieldDevicesService,
+  type FieldDirectory,
+} from "./field-devices.ts";
 import { createFigures, type Figures, type FiguresDeps } from "./figures.ts";
 import type { BansService, DelayedService } from "./kept.ts";
 import {
@@ -65,6 +70,7 @@ export interface ServicesDeps {
   readonly retainer: () => Config["retainer"];
   readonly listeners: LiveSettingsDeps["listeners"] & ListenersServiceDeps["listeners"];
   readonly bridges: BridgeDirectory & FiguresDeps["bridges"];
+  readonly fieldDevices: FieldDirectory;
   readonly alarms: AlarmsService;
   readonly metrics: MetricsService;
   readonly monitor: MonitorService;
@@ -99,6 +105,7 @@ export interface Services {
   readonly configuration: Configuration;
   readonly liveSettings: LiveSettingsService;
   readonly bridges: BridgesService;
+  readonly fieldDevices: FieldDevicesService;
   readonly alarms: AlarmsService;
   readonly metrics: MetricsService;
   readonly monitor: MonitorService;
@@ -141,6 +148,7 @@ export function createServices(
         clock,
         broker,
         telemetry: deps.telemetry,
+        serialPorts: () => deps.fieldDevices.ports(),
         configStatus: () => configStore.status(),
         isReady: deps.isReady,
       },
@@ -170,6 +178,7 @@ export function createServices(
     bans: deps.bans,
     delayed: deps.delayed,
     topicSettings: createTopicSettings(configuration, () => configStore.stored()),
+    fieldDevices: createFieldDevices({ directory: deps.fieldDevices, configuration }),
     liveSettings,
     alarms: deps.alarms,
     metrics: deps.metrics,

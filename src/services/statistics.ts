@@ -15,6 +15,8 @@ export interface StatisticsDeps {
     /** Newest device samples by metric name; a missing sensor is null. */
     snapshot(): Readonly<Record<string, unknown>>;
   };
+  /** Serial ports by name, as the device's own figures show them. */
+  readonly serialPorts: () => readonly { readonly name: string }[];
   readonly configStatus: () => ConfigStatus;
   readonly isReady: () => boolean;
 }
@@ -88,7 +90,10 @@ export function createStatistics(deps: StatisticsDeps, cfg: { version: string })
       };
     },
 
-    device: () => deps.telemetry.snapshot(),
+    device: () => ({
+      ...deps.telemetry.snapshot(),
+      serial: Object.fromEntries(deps.serialPorts().map((port) => [port.name, port])),
+    }),
 
     node() {
       let connections = 0;

@@ -87,6 +87,13 @@ export function readFootprint(pid: number): { rssBytes: number; descriptors: num
   return { rssBytes: kb * 1024, descriptors: readdirSync(`/proc/${pid}/fd`).length };
 }
 
+/** CPU time all threads of a process have used, ms, in steps of 10 (proc(5), `utime` and `stime`). */
+export function cpuMsOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
 /** How long the main thread of a process was ready to run and had no CPU. */
 function waitedForCpuMs(pid: number): number {
   try {

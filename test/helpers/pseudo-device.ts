@@ -12,8 +12,8 @@ import { until } from "./until.ts";
  * carries its bytes to the test. Plugged in again it has another number, as an adapter has.
  */
 export class PseudoDevice {
-  /** The path a gateway is configured with. */
-  readonly path: string;
+  /** The path a gateway is configured with; plugged in under another one, it is at another place. */
+  path: string;
   readonly #server: Server;
   #socat: Child | null = null;
   #socket: Socket | null = null;

@@ -8,6 +8,7 @@ import { clientRoutes } from "./clients.ts";
 import { clientV2Routes } from "./clients-v2.ts";
 import { delayedRoutes } from "./delayed.ts";
 import { errorCodeRoutes } from "./error-codes.ts";
+import { fieldDeviceRoutes } from "./field-devices.ts";
 import type { Route } from "./kit/index.ts";
 import { listenerRoutes } from "./listeners.ts";
 import type { Login } from "./login.ts";
@@ -49,6 +50,7 @@ export function emqxRoutes(services: ApiServices, login: Login): readonly Route[
     ...listenerRoutes(services),
     ...metricsRoutes(services),
     ...monitorRoutes(services),
+    ...fieldDeviceRoutes(services),
     ...errorCodeRoutes(),
     ...miscRoutes(services),
     ...prometheusRoutes(services),

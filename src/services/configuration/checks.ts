@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { BridgeConfig, Config, Fault } from "../../config/index.ts";
 import { checkFailed } from "./check-failed.ts";
+import { checkFieldDevices } from "./field-check.ts";
 import type { ReadPem } from "./pem-files.ts";
 import { checkPorts } from "./port-check.ts";
 import { checkTlsFiles, checkTokenKey } from "./tls-check.ts";
@@ -52,6 +53,7 @@ export async function checkConfig(
   context.parts.checkAccess(next);
   await checkTls(next, previous, context.read);
   await checkBridges(next, previous, context);
+  checkFieldDevices(next, previous);
   await checkPorts(next, previous, context.held);
 }
 
