@@ -73,7 +73,8 @@ export function registersOf(tag: Tag, value: unknown): Buffer {
         return ordered(tag, bytes.subarray(0, bytes.writeFloatBE(raw)));
       case "f64":
         return ordered(tag, bytes.subarray(0, bytes.writeDoubleBE(raw)));
-      default:
+      case "bool":
+      case "bit":
         throw new UnwritableValue(`a ${tag.type} cannot be written to registers`);
     }
   } catch (err) {
