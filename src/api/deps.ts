@@ -17,10 +17,10 @@ import type {
 import type { Clock } from "../time/index.ts";
 import type { BridgesApi } from "./bridge-deps.ts";
 import type {
-  BansService,BansService, 
-  DelayedService,DelayedService, 
+  BansService,
+  DelayedService,
   ListenersService,
-  TopicSettingsService,TopicSettingsService 
+  TopicSettingsService,
 } from "./feature-deps.ts";
 import type { FieldDevicesApi } from "./field-deps.ts";
 
