@@ -115,6 +115,18 @@ test("a ban ends when its time is over, and the same may be banned again", async
   expect(isBanned("a")).toBe(true);
 });
 
+test("a wall clock that is ahead for a while loses no ban (F6)", async () => {
+  const { bans, ban, isBanned, clock } = await open(await openDir());
+  const nowMs = clock.nowMs();
+  await ban("clientid", "a", nowMs + 86_400_000);
+  clock.jumpTo(nowMs + 10 * 365 * 86_400_000);
+  clock.advance(600_000);
+  clock.jumpTo(nowMs);
+  expect(isBanned("a")).toBe(true);
+  clock.advance(86_400_000 + 3_660_000);
+  expect(bans.status()).toEqual({ count: 0 });
+});
+
 test("bans survive a restart; what has been lifted does not come back", async () => {
   const dir = await openDir();
   const first = await open(dir);

@@ -59,6 +59,8 @@ const MAX_BANS = 10_000;
 const MAX_REGEXES = 64;
 const MAX_WHO_BYTES = 65_535;
 const SWEEP_MS = 60_000;
+/** A ban that is over stays that long by a clock that does not jump: the wall clock may be wrong. */
+const KEEP_MS = 3_600_000;
 /** Clients looked at in one turn of the loop. */
 const SLICE = 500;
 
@@ -67,6 +69,8 @@ export function createBans(deps: BansDeps): Bans {
   const log = deps.log.child({ part: "bans" });
   const byKey = new Map<string, IndexedBan>();
   const index = new BanIndex();
+  /** Since when bans have been over, monotonic ms, by their keys. */
+  let over = new Map<string, number>();
   let sweeper: Timer | null = null;
   let isStopped = false;
 
@@ -82,11 +86,19 @@ export function createBans(deps: BansDeps): Bans {
 
   function sweep(): void {
     let count = 0;
+    const nowMs = clock.monotonicMs();
+    const still = new Map<string, number>();
     for (const [key, { ban }] of byKey) {
       if (isInForce(ban)) continue;
+      const sinceMs = over.get(key) ?? nowMs;
+      if (nowMs - sinceMs < KEEP_MS) {
+        still.set(key, sinceMs);
+        continue;
+      }
       forget(key);
       count++;
     }
+    over = still;
     if (count === 0) return;
     table.committed().catch((err: unknown) => {
       log.warn({ err: reasonOf(err) }, "bans that are over could not be removed yet");

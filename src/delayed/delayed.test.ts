@@ -75,6 +75,18 @@ test("messages leave when they are due, in order of time and then of arrival", a
   expect(delayed.status()).toEqual({ count: 0, bytes: 0 });
 });
 
+test("a wall clock that is set neither releases nor holds back a message (F6)", async () => {
+  const { delayed, clock, topics } = await open();
+  await delayed.add(message("a"), 5000);
+  for (const years of [10, -50, 0]) {
+    clock.jumpTo(Date.UTC(2026 + years, 0, 1));
+    clock.advance(1000);
+    expect(topics()).toEqual([]);
+  }
+  clock.advance(2000);
+  expect(topics()).toEqual(["a"]);
+});
+
 test("everything of a message comes through a restart", async () => {
   const { delayed, table, clock } = await open();
   const full = message("a/b", "grüß", {

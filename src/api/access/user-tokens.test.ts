@@ -26,6 +26,17 @@ test("each use gives a token its full life again; unused it expires", () => {
   expect(tokens.check(token)).toBe("expired");
 });
 
+test("a wall clock that is set neither ends nor prolongs a token (F6)", () => {
+  const { clock, tokens, ann } = setUp();
+  const token = tokens.issue(ann);
+  for (const year of [2036, 1970]) {
+    clock.jumpTo(Date.UTC(year, 0, 1));
+    expect(tokens.check(token)).toEqual(ann);
+  }
+  clock.advance(LIFE_MS + 1);
+  expect(tokens.check(token)).toBe("expired");
+});
+
 test.each([
   ["another password", { username: "ann", role: "viewer", storedPassword: "hash 2" }],
   ["another role", { username: "ann", role: "administrator", storedPassword: "hash 1" }],
