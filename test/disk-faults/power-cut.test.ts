@@ -121,6 +121,7 @@ describe("after a power cut at any operation of the disk", () => {
             starts.push(report.startMs);
             if (report.startMs > START_LIMIT_MS) faults.push(`the start took ${report.startMs} ms`);
             faults.push(...ledger.judgeStore(report, cutNs));
+            faults.push(...ledger.judgeOutbox(report, cutNs));
             if (report.setAside !== null) {
               const why = `${cut.names}: ${report.setAside.reason}`;
               setAside.set(why, (setAside.get(why) ?? 0) + 1);

@@ -1,12 +1,13 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { startGateway } from "../helpers/gateway-process.ts";
+import { startGateway, TEST_CONFIG } from "../helpers/gateway-process.ts";
 import { v1 } from "../helpers/http.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
 import { DiskShim } from "./disk-shim.ts";
-import { Ledger } from "./ledger.ts";
+import { FORWARDED, Ledger } from "./ledger.ts";
 import { randomFrom } from "./random.ts";
 import { type DiskOperation, readRecording } from "./recording.ts";
+import { CLOUD } from "./store-content.ts";
 import { Workers } from "./workload.ts";
 
 /** What a gateway did to its disk, and what its clients were told meanwhile. */
@@ -38,6 +39,10 @@ export async function recordLoad(seed: number, rounds: number): Promise<Recorded
   shim.control.syncDelayUs = SYNC_DELAY_US;
   const gateway = await startGateway({
     supervised: true,
+    config: `${TEST_CONFIG}
+bridges:
+  ${CLOUD}: {server: "mqtt://127.0.0.1:1", forwards: [{local_topic: "${FORWARDED}"}]}
+`,
     dataDir: join(root, "data"),
     env: shim.env,
   });

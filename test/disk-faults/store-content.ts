@@ -1,4 +1,4 @@
-import type { Store, StoreStatus } from "../../src/store/index.ts";
+import type { OutboxConfig, Store, StoreStatus } from "../../src/store/index.ts";
 import { idOf } from "./payload.ts";
 
 /** One place of a session's queue as it was found. */
@@ -9,6 +9,13 @@ export interface FoundEntry {
   readonly id: string | null;
   readonly qos: number;
   readonly isReleased: boolean;
+}
+
+/** One message in the outbox CLOUD. */
+export interface FoundOutboxEntry {
+  readonly seq: number;
+  readonly topic: string;
+  readonly id: string | null;
 }
 
 export interface FoundSession {
@@ -26,12 +33,23 @@ export interface StoreContent {
   readonly retained: readonly { readonly topic: string; readonly id: string | null }[];
   /** Keys of the records in the table RECORDS, each with the id in its value. */
   readonly records: readonly { readonly key: string; readonly id: string | null }[];
+  /** What waits for the cloud. */
+  readonly outbox: readonly FoundOutboxEntry[];
   readonly setAside: StoreStatus["setAside"];
   readonly damagedRecords: number;
 }
 
 /** The record table of the tests. */
 export const RECORDS = "records";
+
+/** The outbox of the tests: the bridge's name, and bounds that no test meets. */
+export const CLOUD = "cloud";
+export const OUTBOX: OutboxConfig = {
+  maxMessages: 1_000_000,
+  maxBytes: 1_000_000_000,
+  maxAgeMs: 0,
+  policy: "drop_oldest",
+};
 
 /** Reads everything out of a store that has just been started. */
 export async function contentOf(store: Store): Promise<StoreContent> {
@@ -78,12 +96,22 @@ export async function contentOf(store: Store): Promise<StoreContent> {
   for await (const slice of store.table(RECORDS).entries()) {
     for (const [key, value] of slice) records.push({ key, id: idOf(value) });
   }
+  const outbox: FoundOutboxEntry[] = [];
+  const cloud = store.outbox(CLOUD, OUTBOX);
+  for (let after = 0; ; ) {
+    const entries = await cloud.take(after, 500);
+    for (const { seq, message } of entries) {
+      after = seq;
+      outbox.push({ seq, topic: message.topic, id: idOf(message.payload) });
+    }
+    if (entries.length === 0) break;
+  }
   const { setAside, damagedRecords } = store.status();
-  return { sessions, retained, records, setAside, damagedRecords };
+  return { sessions, retained, records, outbox, setAside, damagedRecords };
 }
 
 /** Everything a store holds, one text for each thing. */
-export function itemsOf({ sessions, retained, records }: StoreContent): string[] {
+export function itemsOf({ sessions, retained, records, outbox }: StoreContent): string[] {
   return [
     ...sessions.flatMap(({ clientId, filters, inbound, queue }) => [
       `session ${clientId}`,
@@ -95,5 +123,6 @@ export function itemsOf({ sessions, retained, records }: StoreContent): string[]
     ]),
     ...retained.map(({ topic, id }) => `retained ${topic} ${id}`),
     ...records.map(({ key, id }) => `record ${key} ${id}`),
+    ...outbox.map(({ seq, topic, id }) => `${topic} ${id} at ${seq} of the outbox`),
   ];
 }

@@ -10,7 +10,7 @@ import { createStore, type Store } from "../../src/store/index.ts";
 import { systemClock } from "../../src/time/index.ts";
 import { payloadOf } from "./payload.ts";
 import { randomFrom } from "./random.ts";
-import { RECORDS } from "./store-content.ts";
+import { CLOUD, OUTBOX, RECORDS } from "./store-content.ts";
 
 /** A session that never ends, of a client that is away. */
 export const SESSION_RECORD: SessionRecord = {
@@ -34,6 +34,7 @@ export const SESSION_RECORD: SessionRecord = {
 const SESSIONS = 12;
 const RETAINED = 60;
 const ROUNDS = 6;
+const OUTBOX_MESSAGES = 30;
 
 /** A message whose payload says its topic and which one it is. */
 export function fixtureMessage(
@@ -73,10 +74,19 @@ export async function fillStore(path: string, seed: number): Promise<void> {
       if (round > 0 && random.chance(0.6)) continue;
       store.table(RECORDS).put(`k${n}`, payloadOf(`k${n}#${round}`, 100 + random.below(900)));
     }
+    const outbox = store.outbox(CLOUD, OUTBOX);
+    for (let n = 0; n < OUTBOX_MESSAGES; n++) {
+      void outbox.append(
+        fixtureMessage(`o/${n % 5}`, round * 100 + n, 200 + random.below(800), false),
+      );
+    }
     // Two commits, so that the log has more than one record.
     await store.committed(true);
     const shared = fixtureMessage("shared", round, 3000, false);
     for (let n = 0; n < SESSIONS; n += 3) enqueue(store, n, round * 100 + 90, shared);
+    // Removals, of whole chunks and of parts.
+    const first = round === 0 ? [] : await outbox.take(0, OUTBOX_MESSAGES / 2);
+    for (const { seq } of first) outbox.remove(seq);
     await store.committed(true);
     await store.stop();
   }

@@ -1,12 +1,12 @@
 import { createLog } from "../../src/log/index.ts";
-import { createStore, type Store } from "../../src/store/index.ts";
+import { createStore, type DurableOutbox, type Store } from "../../src/store/index.ts";
 import { systemClock } from "../../src/time/index.ts";
 import { until } from "../helpers/until.ts";
 import { DiskControl } from "./disk-control.ts";
-import { payloadOf } from "./payload.ts";
+import { idOf, payloadOf } from "./payload.ts";
 import type { StoreLoad, StoreLoadReport } from "./probe.ts";
 import { type Random, randomFrom } from "./random.ts";
-import { contentOf, itemsOf, RECORDS, type StoreContent } from "./store-content.ts";
+import { CLOUD, contentOf, itemsOf, OUTBOX, RECORDS, type StoreContent } from "./store-content.ts";
 import { fixtureMessage, SESSION_RECORD } from "./store-fixture.ts";
 
 const ROUNDS = 24;
@@ -26,6 +26,9 @@ class Account {
   readonly retained = new Map<string, number[]>();
   /** By key: as `retained`. */
   readonly records = new Map<string, number[]>();
+  /** By id: whether the outbox has said that it is durable. */
+  readonly forwarded = new Map<string, boolean>();
+  readonly acknowledgedByCloud = new Set<string>();
   acknowledged = 0;
   refused = 0;
 }
@@ -87,7 +90,7 @@ async function loadWhileFailing(
   const again = newStore(path);
   await again.start();
   const content = await contentOf(again);
-  violations.push(...compare(account, content), ...missing(load.base, content));
+  violations.push(...compare(account, content), ...missing(load.base, account, content));
   await again.stop();
   if (violations.length > 0 && startError !== null) {
     violations.unshift(`first start: ${startError}`);
@@ -133,7 +136,20 @@ async function workOn(
     account.records.set(key, [...(account.records.get(key) ?? []), round]);
     recorded.push({ key, version: round });
   }
+  const outbox = store.outbox(CLOUD, OUTBOX);
+  const forwarded: Promise<void>[] = [];
+  for (let i = random.below(4); i > 0; i--) {
+    const id = `o#${round * 10 + i}`;
+    account.forwarded.set(id, false);
+    const message = fixtureMessage("o", round * 10 + i, 100 + random.below(3000), false);
+    const kept = () => void account.forwarded.set(id, true);
+    forwarded.push(
+      outbox.append(message, true).then(kept, () => void account.forwarded.delete(id)),
+    );
+  }
+  if (random.chance(0.5)) await acknowledgeSome(outbox, account, random);
   if (random.chance(0.4)) removeOne(store, account, random);
+  await Promise.all(forwarded);
   try {
     await store.committed(true);
   } catch {
@@ -152,6 +168,17 @@ async function workOn(
   }
 }
 
+/** The cloud acknowledges some of what it gets. */
+async function acknowledgeSome(outbox: DurableOutbox, account: Account, random: Random) {
+  // A disk that fails to read is asked again later.
+  const entries = await outbox.take(0, 1 + random.below(4)).catch(() => []);
+  for (const { seq, message } of entries) {
+    if (random.chance(0.3)) continue;
+    outbox.remove(seq);
+    account.acknowledgedByCloud.add(idOf(message.payload) ?? "");
+  }
+}
+
 function removeOne(store: Store, account: Account, random: Random): void {
   const client = `load${random.below(SESSIONS)}`;
   const seqs = [...(account.entries.get(client)?.keys() ?? [])];
@@ -163,9 +190,19 @@ function removeOne(store: Store, account: Account, random: Random): void {
 }
 
 /** What was there before the load and is not any more. */
-function missing(base: StoreContent, content: StoreContent): string[] {
+function missing(base: StoreContent, account: Account, content: StoreContent): string[] {
   const found = new Set(itemsOf(content));
-  return itemsOf(base).flatMap((item) => (found.has(item) ? [] : [`lost ${item}`]));
+  const outbox = new Set(itemsOf({ ...base, sessions: [], retained: [], records: [] }));
+  return itemsOf(base).flatMap((item) =>
+    found.has(item) || (outbox.has(item) && account.acknowledgedByCloud.has(idIn(item)))
+      ? []
+      : [`lost ${item}`],
+  );
+}
+
+/** The id in an item of the outbox, which is what the second word says. */
+function idIn(item: string): string {
+  return item.split(" ")[1] ?? "";
 }
 
 function compare(account: Account, content: StoreContent): string[] {
@@ -192,6 +229,14 @@ function compare(account: Account, content: StoreContent): string[] {
     const id = retained.get(name);
     // The disk was fine in the end, so everything that was recorded has been written by now.
     if (id !== newest) violations.push(`retained ${name} is ${id}, expected ${newest}`);
+  }
+  const waiting = new Set(content.outbox.map(({ id }) => id));
+  for (const [id, isDurable] of account.forwarded) {
+    if (account.acknowledgedByCloud.has(id)) continue;
+    if (isDurable && !waiting.has(id)) violations.push(`the outbox lost ${id}`);
+  }
+  for (const id of account.acknowledgedByCloud) {
+    if (waiting.has(id)) violations.push(`${id} is in the outbox again`);
   }
   const records = new Map(content.records.map(({ key, id }) => [key, id]));
   for (const [key, versions] of account.records) {

@@ -35,7 +35,7 @@ const CHUNK_BYTES = 65_536;
 const CHUNK_ENTRIES = 512;
 
 /** Rows read at once; their bytes are bounded by the read-ahead. */
-const ROWS_PER_READ = 64;
+const ROWS_PER_READ = 16;
 
 /** Sequences set aside at once, and how many are left when the next ones are. */
 const RESERVED_SEQS = 100_000;
