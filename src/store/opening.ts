@@ -36,6 +36,13 @@ export class UnusableStore extends Error {
   }
 }
 
+/** A store that was opened and read. */
+interface Loaded {
+  /** Records that could not be read. */
+  readonly damaged: number;
+  close(): Promise<void>;
+}
+
 export interface OpeningDeps {
   readonly log: Log;
   readonly clock: Clock;
@@ -50,11 +57,16 @@ export interface OpeningDeps {
  * @throws GatewayError STORE_IN_USE, or STORE_OPEN_FAILED for trouble that is not damage (rights, a
  * full or read-only disk) (rejects).
  */
-export async function openStore<T extends { readonly damaged: number }>(
+export async function openStore<T extends Loaded>(
   deps: OpeningDeps,
   path: string,
-  load: () => Promise<T>,
+  loadOnce: () => Promise<T>,
 ): Promise<{ loaded: T; setAside: SetAside | null }> {
+  let opened: T | null = null;
+  const load = async () => {
+    opened = await loadOnce();
+    return opened;
+  };
   try {
     await makeFolder(dirname(path));
     await removeLeftRepairs(path);
@@ -74,10 +86,16 @@ export async function openStore<T extends { readonly damaged: number }>(
     await endRecovery(path);
     return await keepEvidence(deps, path, first.loaded);
   } catch (err) {
+    // Open and yet no use: what belongs to an opening could not be finished.
+    await close(opened);
     if (err instanceof GatewayError) throw err;
     const reason = levelReason(err);
     throw new GatewayError("STORE_OPEN_FAILED", { path, reason }, { cause: err });
   }
+}
+
+async function close(opened: Loaded | null): Promise<void> {
+  await opened?.close().catch(() => {});
 }
 
 /** Loads; a reason means damage. Anything else that is wrong is thrown. */
@@ -110,7 +128,7 @@ async function makeFolder(path: string): Promise<void> {
   if (made !== undefined) await syncFolder(dirname(made));
 }
 
-async function recover<T extends { readonly damaged: number }>(
+async function recover<T extends Loaded>(
   deps: OpeningDeps,
   path: string,
   load: () => Promise<T>,
@@ -134,7 +152,7 @@ async function recover<T extends { readonly damaged: number }>(
   return startEmpty(deps, path, load, { path: aside, reason });
 }
 
-async function startEmpty<T extends { readonly damaged: number }>(
+async function startEmpty<T extends Loaded>(
   { log, clock }: OpeningDeps,
   path: string,
   load: () => Promise<T>,
@@ -198,7 +216,7 @@ async function repairThoroughly(driver: LevelDriver, copy: string): Promise<void
 }
 
 /** Single records that cannot be read are left out; a copy of all is kept before they go. */
-async function keepEvidence<T extends { readonly damaged: number }>(
+async function keepEvidence<T extends Loaded>(
   { log, clock }: OpeningDeps,
   path: string,
   loaded: T,

@@ -82,6 +82,7 @@ interface Opened {
   readonly database: Database;
   readonly found: ScanResult;
   readonly damaged: number;
+  close(): Promise<void>;
 }
 
 /** Makes a store over one LevelDB folder. Nothing is touched before `start`. */
@@ -248,7 +249,8 @@ export class LevelStore implements Store {
       if (found.format !== null && found.format !== FORMAT) {
         throw new UnusableStore(`its layout is number ${found.format}, expected ${FORMAT}`);
       }
-      return { core, database, found, damaged: found.damaged.length };
+      const close = () => database.close();
+      return { core, database, found, damaged: found.damaged.length, close };
     } catch (err) {
       await handle.close().catch(() => {});
       throw err;
