@@ -265,6 +265,21 @@ export function createGateway(deps: GatewayDeps): Gateway {
     selfCheck: createSelfCheck(broker),
   });
 
+  function followMqtt({ mqtt, msq_len: msqLen }: Config): void {
+    services.liveSettings.apply({
+      msqLen,
+      maxPacketSizeBytes: mqtt.max_packet_size_bytes,
+      clientMaxPacketSizeBytes: mqtt.client_max_packet_size_bytes,
+      keepaliveMultiplier: mqtt.keepalive_multiplier,
+    });
+    broker.reconfigure({
+      queuePolicy: mqtt.queue_policy,
+      maxQueuedBytes: mqtt.max_queued_bytes,
+      maxInflight: mqtt.max_inflight,
+      stalledReaderS: mqtt.stalled_reader_s,
+    });
+  }
+
   let applied = config;
   /** What can change while it runs; each part is told when its own keys have. */
   const follow = (next: Config): void => {
@@ -275,6 +290,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       autoSubscribe.configure(next.auto_subscribe);
     }
     delayed.configure(delayedConfig(next));
+    if (next.mqtt !== before.mqtt || next.msq_len !== before.msq_len) followMqtt(next);
     broker.reconfigure({ retainer: retainerOf(next) });
     if (next.topic_metrics !== before.topic_metrics) topicMetrics.configure(next.topic_metrics);
     if (next.slow_subs !== before.slow_subs) slowSubscriptions.configure(next.slow_subs);

@@ -20,6 +20,7 @@ import type {
   BansService,
   DelayedService,
   ListenersService,
+  SettingsService,
   TopicSettingsService,
 } from "./feature-deps.ts";
 import type { FieldDevicesApi } from "./field-deps.ts";
@@ -319,6 +320,7 @@ export interface ApiServices {
     forceClear(name: string): boolean;
   };
   readonly listeners: ListenersService;
+  readonly settings: SettingsService;
   readonly bans: BansService;
   readonly delayed: DelayedService;
   readonly topicSettings: TopicSettingsService;

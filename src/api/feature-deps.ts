@@ -108,3 +108,14 @@ export interface ListenersService {
   remove(id: string): Promise<void>;
   restart(id: string): Promise<void>;
 }
+
+/** The configuration, key by key. */
+export interface SettingsService {
+  /** With every change, also those that wait for the restart under way. */
+  stored(): Config;
+  /**
+   * Checks, stores and applies a change; where it needs a restart, that follows two seconds later.
+   * Refusals as for any configuration; then nothing is changed.
+   */
+  change(patch: Readonly<Record<string, unknown>>): Promise<void>;
+}

@@ -36,6 +36,7 @@ import {
   type RetainedDirectory,
   type RetainedMessages,
 } from "./retained.ts";
+import { createSettings, type Settings } from "./settings.ts";
 import { createStatistics, type Statistics, type StatisticsDeps } from "./statistics.ts";
 import {
   createSubscriptions,
@@ -109,6 +110,7 @@ export interface Services {
   readonly alarms: AlarmsService;
   readonly metrics: MetricsService;
   readonly monitor: MonitorService;
+  readonly settings: Settings;
   readonly listeners: ListenersService;
   readonly bans: BansService;
   readonly delayed: DelayedService;
@@ -128,6 +130,7 @@ export function createServices(
 ): Services {
   const { log, clock, broker, configStore } = deps;
   const liveSettings = createLiveSettings(deps, cfg.running);
+  const control = createControl({ log, clock, requestExit: deps.requestExit });
   const configuration = createConfiguration(
     { log, store: configStore, heldPorts: deps.heldPorts, parts: deps.configChecks },
     cfg.running,
@@ -167,7 +170,7 @@ export function createServices(
         });
       },
     }),
-    control: createControl({ log, clock, requestExit: deps.requestExit }),
+    control,
     configuration,
     bridges: createBridgesService({
       directory: deps.bridges,
@@ -175,6 +178,7 @@ export function createServices(
       store: configStore,
     }),
     listeners: createListenersService({ listeners: deps.listeners, store: configStore }),
+    settings: createSettings(configuration, control, () => configStore.stored()),
     bans: deps.bans,
     delayed: deps.delayed,
     topicSettings: createTopicSettings(configuration, () => configStore.stored()),

@@ -6,6 +6,7 @@ import { clientQueueRoutes } from "./client-queues.ts";
 import { clientSubscriptionRoutes } from "./client-subscriptions.ts";
 import { clientRoutes } from "./clients.ts";
 import { clientV2Routes } from "./clients-v2.ts";
+import { configRoutes } from "./configs.ts";
 import { delayedRoutes } from "./delayed.ts";
 import { errorCodeRoutes } from "./error-codes.ts";
 import { fieldDeviceRoutes } from "./field-devices.ts";
@@ -47,6 +48,7 @@ export function emqxRoutes(services: ApiServices, login: Login): readonly Route[
     ...retainerRoutes(services),
     ...subscriptionRoutes(services),
     ...topicRoutes(services),
+    ...configRoutes(services),
     ...listenerRoutes(services),
     ...metricsRoutes(services),
     ...monitorRoutes(services),
