@@ -285,6 +285,9 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const follow = (next: Config): void => {
     const before = applied;
     applied = next;
+    if (next.auth !== before.auth || next.acl !== before.acl) {
+      auth.reconfigure({ auth: next.auth, acl: next.acl });
+    }
     if (next.rewrite !== before.rewrite) rewrite.configure(next.rewrite);
     if (next.auto_subscribe !== before.auto_subscribe) {
       autoSubscribe.configure(next.auto_subscribe);

@@ -24,6 +24,7 @@ import type {
   TopicSettingsService,
 } from "./feature-deps.ts";
 import type { FieldDevicesApi } from "./field-deps.ts";
+import type { MqttAccess } from "./mqtt-access-deps.ts";
 
 /** Conditions on a client; absent ones do not matter. */
 export interface ClientFilter {
@@ -324,6 +325,7 @@ export interface ApiServices {
   readonly bans: BansService;
   readonly delayed: DelayedService;
   readonly topicSettings: TopicSettingsService;
+  readonly mqttAccess: MqttAccess;
   readonly publisher: {
     publish(request: PublishRequest): Promise<void>;
     publishAll(requests: readonly PublishRequest[]): Promise<readonly (PublishOutcome | null)[]>;

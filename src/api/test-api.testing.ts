@@ -3,6 +3,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createAlarms } from "../alarms/index.ts";
+import { checkRules, createAuth } from "../auth/index.ts";
+import { memoryTables } from "../auth/memory-table.testing.ts";
 import { createBans } from "../bans/index.ts";
 import { createBridges } from "../bridge/bridges.ts";
 import { MemoryBus } from "../bridge/bus.testing.ts";
@@ -86,7 +88,11 @@ export async function createTestApi(
     },
     config.bridges,
   );
-  store.onChanged = (next) => bridges.apply(next.bridges);
+  const auth = createAuth({ log, clock: systemClock, store: memoryTables() }, config);
+  store.onChanged = (next) => {
+    bridges.apply(next.bridges);
+    auth.reconfigure(next);
+  };
   const services = createServices(
     {
       log,
@@ -106,7 +112,11 @@ export async function createTestApi(
         metrics,
         store: { table: () => assert.fail("the monitor is not started") },
       }),
-      auth: { setAllowAnonymous: (value) => void anonymous.push(value), verifyPassword },
+      auth: {
+        ...auth,
+        setAllowAnonymous: (value) => void anonymous.push(value),
+        verifyPassword,
+      },
       bans: createBans({
         log,
         clock: systemClock,
@@ -144,7 +154,7 @@ export async function createTestApi(
         findLoop,
         findRing: () => null,
         bridgeFaults: () => [],
-        checkAccess: () => undefined,
+        checkAccess: (next) => checkRules(next.acl),
       },
       listeners: {
         setMaxPacketSize: () => undefined,
@@ -187,6 +197,7 @@ export async function createTestApi(
       return { status: reply.statusCode, body: JSON.parse(reply.body), headers: reply.headers };
     },
     bridges,
+    auth,
     async close() {
       await bridges.stop();
       await api.stop();

@@ -1,5 +1,5 @@
-import { RE2JS } from "re2js";
 import { isGatewayError, reasonOf } from "../errors/index.ts";
+import { type LinearRegex, linearRegex } from "../regex/index.ts";
 import {
   EVERY_PUBLISH,
   EVERY_SUBSCRIBE,
@@ -132,12 +132,12 @@ class Compiler {
     const fits = (client: Client) => {
       const name = read(client);
       if (name === null) return false;
-      return name.length > MAX_MATCHED_LENGTH ? !isAllow : expression.matcher(name).find();
+      return name.length > MAX_MATCHED_LENGTH ? !isAllow : expression.test(name);
     };
     return { clientId: null, username: null, fits };
   }
 
-  #expression(term: Term): RE2JS {
+  #expression(term: Term): LinearRegex {
     const pattern = textOf(term, "an expression is text");
     if (++this.#expressions > MAX_EXPRESSIONS) {
       throw fault(term, `there are more than ${MAX_EXPRESSIONS} expressions`);
@@ -146,7 +146,7 @@ class Compiler {
       throw fault(term, `the expression is longer than ${MAX_EXPRESSION_LENGTH} characters`);
     }
     try {
-      return RE2JS.compile(pattern);
+      return linearRegex(pattern);
     } catch (err) {
       throw fault(term, reasonOf(err));
     }

@@ -36,8 +36,10 @@ export interface OwnedRules {
 export interface RuleDatabase {
   /** Null when there are none of that name. */
   get(owner: RuleOwner, name: string): readonly DatabaseRule[] | null;
-  /** The names that `isWanted` accepts, in a stable order; their rules are read as they are taken. */
-  list(owner: RuleOwner, isWanted: (name: string) => boolean): Iterable<OwnedRules>;
+  /** In a stable order; rules are read when they are looked at. */
+  list(owner: RuleOwner): Iterable<OwnedRules>;
+  /** How many names have rules. */
+  count(owner: RuleOwner): number;
   /** The rules about everybody. */
   all(): readonly DatabaseRule[];
   /**
@@ -119,10 +121,12 @@ export class StoredRules implements RuleDatabase, RuleSource {
     return text === undefined ? null : parseRules(text);
   }
 
-  *list(owner: RuleOwner, isWanted: (name: string) => boolean): Iterable<OwnedRules> {
-    for (const [name, text] of this.#texts[owner]) {
-      if (isWanted(name)) yield new LazyRules(name, text);
-    }
+  *list(owner: RuleOwner): Iterable<OwnedRules> {
+    for (const [name, text] of this.#texts[owner]) yield new LazyRules(name, text);
+  }
+
+  count(owner: RuleOwner): number {
+    return this.#texts[owner].size;
   }
 
   all(): readonly DatabaseRule[] {

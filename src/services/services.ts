@@ -30,6 +30,7 @@ import {
 } from "./live-settings.ts";
 import type { MetricsService } from "./metrics.ts";
 import type { MonitorService } from "./monitor.ts";
+import { createMqttAccess, type MqttAccess, type MqttAuth } from "./mqtt-access.ts";
 import { createPublisher, type PublishDeps, type Publisher } from "./publish.ts";
 import {
   createRetainedMessages,
@@ -63,10 +64,11 @@ export interface ServicesDeps {
     SubscriptionDirectory &
     StatisticsDeps["broker"] &
     LiveSettingsDeps["broker"];
-  readonly auth: LiveSettingsDeps["auth"] & {
-    /** Whether `clear` is the password behind `stored` (a hash or clear text); slow on purpose. */
-    verifyPassword(clear: string, stored: string): Promise<boolean>;
-  };
+  readonly auth: LiveSettingsDeps["auth"] &
+    MqttAuth & {
+      /** Whether `clear` is the password behind `stored` (a hash or clear text); slow on purpose. */
+      verifyPassword(clear: string, stored: string): Promise<boolean>;
+    };
   /** What is retained now. */
   readonly retainer: () => Config["retainer"];
   readonly listeners: LiveSettingsDeps["listeners"] & ListenersServiceDeps["listeners"];
@@ -115,6 +117,7 @@ export interface Services {
   readonly bans: BansService;
   readonly delayed: DelayedService;
   readonly topicSettings: TopicSettings;
+  readonly mqttAccess: MqttAccess;
   readonly figures: Figures;
   readonly topicMetrics: TopicMetricsService;
   readonly slowSubscriptions: SlowSubscriptionsService;
@@ -183,6 +186,7 @@ export function createServices(
     delayed: deps.delayed,
     topicSettings: createTopicSettings(configuration, () => configStore.stored()),
     fieldDevices: createFieldDevices({ directory: deps.fieldDevices, configuration }),
+    mqttAccess: createMqttAccess({ auth: deps.auth, configuration }),
     liveSettings,
     alarms: deps.alarms,
     metrics: deps.metrics,

@@ -1,6 +1,8 @@
 import type { ApiServices } from "../deps.ts";
 import { alarmRoutes } from "./alarms.ts";
 import { apiKeyRoutes } from "./api-keys.ts";
+import { authenticationRoutes } from "./authentication.ts";
+import { authorizationRoutes } from "./authorization.ts";
 import { bannedRoutes } from "./banned.ts";
 import { clientQueueRoutes } from "./client-queues.ts";
 import { clientSubscriptionRoutes } from "./client-subscriptions.ts";
@@ -37,6 +39,8 @@ export function emqxRoutes(services: ApiServices, login: Login): readonly Route[
     ...statusRoutes(services),
     ...nodeRoutes(services),
     ...alarmRoutes(services),
+    ...authenticationRoutes(services),
+    ...authorizationRoutes(services),
     ...bannedRoutes(services),
     ...delayedRoutes(services),
     ...topicFeatureRoutes(services),

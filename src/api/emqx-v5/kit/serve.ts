@@ -87,7 +87,10 @@ function addRoute(app: FastifyInstance, route: Route, deps: ServeDeps): void {
   app.route({
     method,
     url: path.replaceAll(/\{(\w+)\}/g, ":$1"),
-    bodyLimit: maxBodyBytes,
+    // A file is read piece by piece; what is parsed at once keeps to the usual limit beside it.
+    bodyLimit: route.consumes?.includes("file")
+      ? Math.min(maxBodyBytes, MAX_BODY_BYTES)
+      : maxBodyBytes,
     async onRequest(request) {
       const { authorization } = request.headers;
       const access = accessOf(route);
