@@ -31,6 +31,7 @@ import { createStore, type RecordTable, type Store } from "./store/index.ts";
 import { createTelemetry, createTelemetryPublisher, METRICS } from "./telemetry/index.ts";
 import { type Clock, createStamper } from "./time/index.ts";
 import { createTopicMetrics } from "./topic-metrics/index.ts";
+import { createTraces } from "./trace/index.ts";
 
 export interface GatewayDeps {
   readonly log: Log;
@@ -164,6 +165,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   ]);
   const topicMetrics = createTopicMetrics({ clock, broker }, config.topic_metrics);
   const slowSubscriptions = createSlowSubscriptions({ clock, broker }, config.slow_subs);
+  const traces = createTraces({ log, clock, broker, store }, { path: join(deps.dataDir, "trace") });
   const monitor = createMonitor({ log, clock, metrics, store });
   const sysTopics = createSysTopics({ log, clock, broker }, { node, version: deps.version });
   const telemetry = createTelemetry(
@@ -232,6 +234,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       retainer: () => configStore.running.retainer,
       topicMetrics,
       slowSubscriptions,
+      traces,
       bridges,
       fieldDevices: {
         ports: () => serial.status(),
@@ -322,6 +325,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     alarmWatch,
     topicMetrics,
     slowSubscriptions,
+    traces,
     monitor,
     serial,
     modbus,

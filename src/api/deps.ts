@@ -178,6 +178,25 @@ export interface UserView {
   readonly role: "administrator" | "viewer";
 }
 
+/** What is traced, and when; times are wall clock, ms. */
+export interface TraceRequest {
+  readonly name: string;
+  readonly kind: "clientid" | "topic" | "ip_address";
+  readonly value: string;
+  readonly startAtMs: number;
+  readonly endAtMs: number;
+  readonly formatter: "text" | "json";
+  readonly payloadEncode: "text" | "hex" | "hidden";
+  readonly payloadLimit: number;
+}
+
+export interface TraceState {
+  readonly spec: TraceRequest;
+  readonly status: "waiting" | "running" | "stopped";
+  readonly sizeBytes: number;
+  readonly changedAtMs: number;
+}
+
 /** What was counted for one topic: messages and per second by name. */
 export interface TopicReportView {
   readonly topic: string;
@@ -278,6 +297,22 @@ export interface ApiServices {
     node(): NodeFacts;
   };
   readonly metrics: { counters(): Metrics; levels(): Levels };
+  readonly traces: {
+    list(): readonly TraceState[];
+    find(name: string): TraceState | null;
+    create(spec: TraceRequest): "created" | "exists" | "duplicate" | "full";
+    end(name: string): boolean;
+    remove(name: string): Promise<boolean>;
+    read(
+      name: string,
+      position: number,
+      bytes: number,
+    ): Promise<{
+      readonly text: string;
+      readonly position: number;
+      readonly isEnd: boolean;
+    } | null>;
+  };
   readonly topicMetrics: {
     list(): readonly TopicReportView[];
     find(topic: string): TopicReportView | null;

@@ -23,6 +23,7 @@ import { type ConfigStore, createMetrics, createServices } from "../services/ind
 import { createSlowSubscriptions } from "../slow-subscriptions/index.ts";
 import { systemClock } from "../time/index.ts";
 import { createTopicMetrics } from "../topic-metrics/index.ts";
+import { createTraces } from "../trace/index.ts";
 import { createAccess } from "./access/index.ts";
 import { createApi } from "./api.ts";
 import { createApp } from "./app.ts";
@@ -101,6 +102,15 @@ export async function createTestApi(
       alarms,
       metrics,
       deviceMetrics: [],
+      traces: createTraces(
+        {
+          log,
+          clock: systemClock,
+          broker: { ...unwatched, client: () => undefined },
+          store: { table: () => assert.fail("traces are not started") },
+        },
+        { path: join(directory, "trace") },
+      ),
       topicMetrics: createTopicMetrics({ clock: systemClock, broker: unwatched }, []),
       slowSubscriptions: createSlowSubscriptions(
         { clock: systemClock, broker: unwatched },

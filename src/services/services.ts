@@ -45,6 +45,7 @@ import {
   type Subscriptions,
 } from "./subscriptions.ts";
 import { createTopicSettings, type TopicSettings } from "./topic-settings.ts";
+import type { TraceService } from "./traces.ts";
 import {
   createSlowSubscriptionsService,
   createTopicMetricsService,
@@ -81,6 +82,7 @@ export interface ServicesDeps {
   readonly delayed: DelayedService;
   readonly deviceMetrics: FiguresDeps["deviceMetrics"];
   readonly topicMetrics: TopicCounter;
+  readonly traces: TraceService;
   readonly slowSubscriptions: SlowSubscriptionFinder;
   readonly telemetry: StatisticsDeps["telemetry"];
   readonly configStore: ConfigurationDeps["store"] & ListenersServiceDeps["store"];
@@ -120,6 +122,7 @@ export interface Services {
   readonly mqttAccess: MqttAccess;
   readonly figures: Figures;
   readonly topicMetrics: TopicMetricsService;
+  readonly traces: TraceService;
   readonly slowSubscriptions: SlowSubscriptionsService;
 }
 
@@ -192,6 +195,7 @@ export function createServices(
     metrics: deps.metrics,
     monitor: deps.monitor,
     figures: createFigures(deps),
+    traces: deps.traces,
     topicMetrics: createTopicMetricsService(configuration, deps.topicMetrics),
     slowSubscriptions: createSlowSubscriptionsService(configuration, deps.slowSubscriptions),
   };

@@ -29,6 +29,7 @@ import { subscriptionRoutes } from "./subscriptions.ts";
 import { topicFeatureRoutes } from "./topic-features.ts";
 import { topicMetricsRoutes } from "./topic-metrics.ts";
 import { topicRoutes } from "./topics.ts";
+import { traceRoutes } from "./trace.ts";
 import { userRoutes } from "./users.ts";
 
 /** Every operation of the dialect; a group is one line here. */
@@ -62,6 +63,7 @@ export function emqxRoutes(services: ApiServices, login: Login): readonly Route[
     ...prometheusRoutes(services),
     ...topicMetricsRoutes(services),
     ...slowSubscriptionRoutes(services),
+    ...traceRoutes(services),
   ];
   return [...routes, ...schemaRoutes(routes)];
 }
