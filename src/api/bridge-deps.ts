@@ -51,6 +51,8 @@ export interface BridgesApi {
   change(name: string, draft: (stored: BridgeConfig) => BridgeValues): Promise<BridgeView>;
   remove(name: string): Promise<void>;
   restart(name: string): Promise<BridgeStatusView>;
+  /** Ends the link until the next restart or change; a bridge that is unknown stays so. */
+  stop(name: string): void;
   settled(name: string): Promise<void>;
   probe(name: string, values: BridgeValues): Promise<string | null>;
   resetCounters(name: string): void;

@@ -16,7 +16,7 @@ import type { Outbox } from "./outbox.ts";
 import { OutboxAlarm } from "./outbox-alarm.ts";
 import { createRepeatLog } from "./repeats.ts";
 import { createHostResolver, type HostResolver } from "./resolve.ts";
-import { allRuleNames } from "./rule-names.ts";
+import { allRuleNames, ruleKey } from "./rule-names.ts";
 import type { BridgeStatus, RuleStatus } from "./status.ts";
 import { SysTopic } from "./sys-topic.ts";
 import { Tallies } from "./tally.ts";
@@ -302,8 +302,9 @@ class CloudBridge implements Bridge {
       return this.config[key].map((rule, index): RuleStatus => {
         const name = names[key][index] ?? "";
         const uncut = rule.enable ? "active" : "disabled";
-        const state = this.#breaker.isCut(name) ? "cut" : uncut;
-        return { name, direction, state, ...this.#tallies.of(name).counters() };
+        const unique = ruleKey(direction, name);
+        const state = this.#breaker.isCut(unique) ? "cut" : uncut;
+        return { name, direction, state, ...this.#tallies.of(unique).counters() };
       });
     };
     return [...rows("forward"), ...rows("subscription")];
@@ -337,7 +338,8 @@ class CloudBridge implements Bridge {
   #clearAlarms(): void {
     this.#outboxAlarm.clear();
     const { forwards, subscription } = allRuleNames(this.#name, this.config);
-    for (const rule of [...forwards, ...subscription]) {
+    const below = subscription.map((name) => ruleKey("subscription", name));
+    for (const rule of [...forwards, ...below]) {
       if (this.#breaker.isCut(rule)) this.#alarms?.clear(loopAlarm(rule));
     }
   }

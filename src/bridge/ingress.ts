@@ -8,7 +8,7 @@ import { createMapping, plainFilter, type TopicMapping } from "./mapping.ts";
 import { journeyOf } from "./marks.ts";
 import type { Meter, Rates } from "./meter.ts";
 import { lowerQos } from "./qos-order.ts";
-import { ruleNames } from "./rule-names.ts";
+import { ruleKey, ruleNames } from "./rule-names.ts";
 import { type PlannedFilter, planSubscriptions } from "./subscription-plan.ts";
 import type { RuleTally, Tallies } from "./tally.ts";
 import { reasonCodeInWords } from "./words.ts";
@@ -95,7 +95,7 @@ export class Ingress {
     this.#copies = new CopyFilter(deps.clock);
     const names = ruleNames(cfg.name, "subscription", cfg.rules);
     const used = cfg.rules.flatMap((rule, index) =>
-      rule.enable ? [{ ...rule, name: names[index] ?? "" }] : [],
+      rule.enable ? [{ ...rule, name: ruleKey("subscription", names[index] ?? "") }] : [],
     );
     this.#asked = used;
     this.#rules = used.map((rule) => ({

@@ -12,6 +12,11 @@ export function ruleNames(bridge: string, direction: RuleDirection, rules: Rules
   return rules.map((rule, index) => rule.name ?? `${bridge}-${direction}-${index + 1}`);
 }
 
+/** A rule among all of its bridge: names are unique in one direction only. */
+export function ruleKey(direction: RuleDirection, name: string): string {
+  return direction === "forward" ? name : `subscription:${name}`;
+}
+
 /** The names of all rules of one bridge, up and down. */
 export function allRuleNames(
   bridge: string,

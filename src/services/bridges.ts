@@ -102,6 +102,8 @@ export interface BridgesService {
   remove(name: string): Promise<void>;
   /** Connects anew; the status once the attempt has ended. @throws GatewayError BRIDGE_NOT_FOUND */
   restart(name: string): Promise<BridgeStatusView>;
+  /** Ends the link until the next restart or change. */
+  stop(name: string): void;
   /** Resolves when the attempt to connect under way has ended. */
   settled(name: string): Promise<void>;
   /**
@@ -173,11 +175,15 @@ export function createBridgesService(deps: BridgesServiceDeps): BridgesService {
       return status;
     },
 
+    stop(name) {
+      directory.setEnabled(name, false);
+    },
+
     settled: (name) => directory.settled(name),
 
     async probe(name, values) {
-      const key = `bridges.${name}`;
-      const fault = bridgeValueFaults(values, key)[0];
+      const given = unmasked(values, storedBridge(store.stored(), name));
+      const fault = bridgeValueFaults(given, `bridges.${name}`)[0];
       if (fault !== undefined) {
         const { value, expected } = fault;
         throw new GatewayError("CONFIG_VALUE_INVALID", {
@@ -187,8 +193,7 @@ export function createBridgesService(deps: BridgesServiceDeps): BridgesService {
           expected,
         });
       }
-      const cfg = completeBridge(values);
-      return directory.probe(name, unmasked(cfg, storedBridge(store.stored(), name)));
+      return directory.probe(name, completeBridge(given));
     },
 
     resetCounters(name) {
@@ -213,12 +218,17 @@ function maskedBridge(cfg: BridgeConfig): BridgeConfig {
   };
 }
 
-function unmasked(cfg: BridgeConfig, stored: BridgeConfig | undefined): BridgeConfig {
-  const show = (secret: string | null, kept: string | null | undefined) =>
+function unmasked(values: BridgeValues, stored: BridgeConfig | undefined): BridgeValues {
+  const show = (secret: unknown, kept: string | null | undefined) =>
     secret === MASK ? (kept ?? null) : secret;
+  const { tls } = values;
   return {
-    ...cfg,
-    password: show(cfg.password, stored?.password),
-    tls: { ...cfg.tls, key_password: show(cfg.tls.key_password, stored?.tls.key_password) },
+    ...values,
+    password: show(values["password"] ?? null, stored?.password),
+    ...(typeof tls === "object" &&
+      tls !== null &&
+      "key_password" in tls && {
+        tls: { ...tls, key_password: show(tls.key_password, stored?.tls.key_password) },
+      }),
   };
 }

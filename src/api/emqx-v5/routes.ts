@@ -1,14 +1,17 @@
 import type { ApiServices } from "../deps.ts";
+import { actionRoutes, sourceRoutes } from "./actions.ts";
 import { alarmRoutes } from "./alarms.ts";
 import { apiKeyRoutes } from "./api-keys.ts";
 import { authenticationRoutes } from "./authentication.ts";
 import { authorizationRoutes } from "./authorization.ts";
 import { bannedRoutes } from "./banned.ts";
+import { bridgeRoutes } from "./bridges.ts";
 import { clientQueueRoutes } from "./client-queues.ts";
 import { clientSubscriptionRoutes } from "./client-subscriptions.ts";
 import { clientRoutes } from "./clients.ts";
 import { clientV2Routes } from "./clients-v2.ts";
 import { configRoutes } from "./configs.ts";
+import { connectorRoutes } from "./connectors.ts";
 import { delayedRoutes } from "./delayed.ts";
 import { errorCodeRoutes } from "./error-codes.ts";
 import { fieldDeviceRoutes } from "./field-devices.ts";
@@ -44,6 +47,10 @@ export function emqxRoutes(services: ApiServices, login: Login): readonly Route[
     ...authorizationRoutes(services),
     ...bannedRoutes(services),
     ...delayedRoutes(services),
+    ...connectorRoutes(services),
+    ...actionRoutes(services),
+    ...sourceRoutes(services),
+    ...bridgeRoutes(services),
     ...topicFeatureRoutes(services),
     ...clientRoutes(services),
     ...clientV2Routes(services),

@@ -4,6 +4,7 @@ import { ApiError } from "./answer.ts";
 /** Errors of the gateway that have a code of their own here; others go by their HTTP status. */
 const ROWS: Partial<Record<ErrorCode, readonly [status: number, code: string]>> = {
   BAN_EXISTS: [400, "ALREADY_EXISTS"],
+  BRIDGE_EXISTS: [400, "ALREADY_EXISTS"],
   CLIENT_NOT_FOUND: [404, "CLIENTID_NOT_FOUND"],
   LISTENER_BIND_FAILED: [400, "BAD_REQUEST"],
   LISTENER_EXISTS: [400, "BAD_LISTENER_ID"],
