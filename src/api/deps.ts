@@ -252,6 +252,7 @@ export interface ApiServices {
     sessionCount(): number;
     matcher(filter: SessionFilter): (session: SessionGlance) => boolean;
     details(clientId: string): ClientDetails | undefined;
+    describe(session: SessionGlance): ClientDetails;
     remove(clientId: string): Promise<void>;
     removeAll(clientIds: readonly string[]): Promise<void>;
     setKeepAlive(clientId: string, seconds: number): void;

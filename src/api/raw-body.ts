@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import type { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply } from "fastify";
 
 /** How much of a refused body is still read, so that the caller gets to the answer. */
@@ -37,12 +38,16 @@ export function isTooLarge(err: unknown): boolean {
 }
 
 /** Sends JSON text exactly as it is; fastify leaves the content type of bytes alone. */
-export function sendJson(reply: FastifyReply, status: number, json: string): FastifyReply {
+export function sendJson(
+  reply: FastifyReply,
+  status: number,
+  json: string | Readable,
+): FastifyReply {
   return reply
     .code(status)
     .header("content-type", "application/json")
     .header("cache-control", "no-store")
-    .send(Buffer.from(json));
+    .send(typeof json === "string" ? Buffer.from(json) : json);
 }
 
 function drain(request: IncomingMessage): Promise<void> {

@@ -13,7 +13,7 @@ import { REASON } from "./codec/index.ts";
 import type { Engine } from "./engine.ts";
 import { type QueueQuestion, queuePage } from "./queue-view.ts";
 import type { Retained } from "./retained.ts";
-import type { Session } from "./session.ts";
+import { Session } from "./session.ts";
 import { clientDetails, clientInfo } from "./views.ts";
 
 /** What administrators see of clients, sessions and topics, and do to them. */
@@ -26,6 +26,8 @@ export interface Administration {
   session(clientId: string): SessionGlance | undefined;
   sessionCount(): number;
   details(clientId: string): ClientDetails | undefined;
+  /** The same of one of `sessions()`, even when it has ended meanwhile. */
+  describe(session: SessionGlance): ClientDetails;
   /** Of connected clients and of sessions left behind, also those from before a restart. */
   subscriptions(): Iterable<SubscriptionInfo>;
   /** @throws GatewayError CLIENT_NOT_FOUND */
@@ -113,6 +115,11 @@ export function administration(engine: Engine): Administration {
     details(clientId) {
       const session = sessions.get(clientId);
       return session && clientDetails(session, engine);
+    },
+
+    describe(session) {
+      if (session instanceof Session) return clientDetails(session, engine);
+      throw new TypeError("not a session of this broker");
     },
 
     *subscriptions() {

@@ -10,32 +10,17 @@ function bench() {
   const state = { clients: 2 };
   const broker = {
     publish: async (message: Message) => void published.push(message),
-    *clients() {
-      for (let i = 0; i < state.clients; i++) {
-        yield {
-          clientId: String(i),
-          isConnected: i === 0,
-          username: null,
-          protocolVersion: 5,
-          cleanStart: true,
-          keepAliveS: 60,
-          will: null,
-          listener: "tcp",
-          peerAddress: "127.0.0.1",
-          peerPort: 1,
-          sinceMs: 0,
-          messagesIn: 0,
-          messagesOut: 0,
-        } as const;
-      }
-    },
-    subscriptions: () => [],
+    levels: () => ({
+      live_connections: { now: 1, max: 1 },
+      sessions: { now: state.clients, max: 2 },
+      subscriptions: { now: 0, max: 0 },
+      retained: { now: 7, max: 7 },
+    }),
     counters: () => ({
       received: 5,
       sent: 3,
       dropped: { no_subscriber: 1, queue_full: 2, expired: 0, too_large: 0, rejected: 0 },
     }),
-    retainedCount: () => 7,
   };
   const log = createLog({ level: "fatal" }, { write: () => undefined });
   const topics = createSysTopics({ log, clock, broker }, { node: "gw", version: "1.2.3" });

@@ -1,6 +1,5 @@
 import type { Log } from "../log/index.ts";
-import type { SubscriptionInfo } from "../mqtt/index.ts";
-import { type Bus, type ClientInfo, type MessageCounters, topic } from "../mqtt/index.ts";
+import { type Bus, type Levels, type MessageCounters, topic } from "../mqtt/index.ts";
 import type { Clock, Timer } from "../time/index.ts";
 
 /** EMQX's `broker.sys_heartbeat_interval` and `broker.sys_msg_interval` (defaults of 5.8). */
@@ -11,10 +10,8 @@ export interface SysTopicsDeps {
   readonly log: Log;
   readonly clock: Clock;
   readonly broker: Pick<Bus, "publish"> & {
-    clients(): Iterable<ClientInfo>;
-    subscriptions(): Iterable<SubscriptionInfo>;
+    levels(): Pick<Levels, "live_connections" | "sessions" | "subscriptions" | "retained">;
     counters(): MessageCounters;
-    retainedCount(): number;
   };
 }
 
@@ -42,7 +39,6 @@ export function createSysTopics(deps: SysTopicsDeps, cfg: SysTopicsConfig): SysT
   const log = deps.log.child({ part: "sys" });
   const prefix = `$SYS/brokers/${cfg.node}/`;
   const startedMs = clock.monotonicMs();
-  const peaks = new Map<string, number>();
   let timers: readonly Timer[] = [];
 
   function send(name: string, text: string): void {
@@ -65,11 +61,15 @@ export function createSysTopics(deps: SysTopicsDeps, cfg: SysTopicsConfig): SysT
   function report(): void {
     send(`${prefix}version`, cfg.version);
     send(`${prefix}sysdescr`, "Tidegate");
-    for (const [name, count] of Object.entries(stats())) {
-      const peak = Math.max(count, peaks.get(name) ?? 0);
-      peaks.set(name, peak);
-      send(`${prefix}stats/${name}.count`, String(count));
-      send(`${prefix}stats/${name}.max`, String(peak));
+    const { live_connections: connections, sessions, subscriptions, retained } = broker.levels();
+    for (const [name, level] of Object.entries({
+      connections,
+      sessions,
+      subscriptions,
+      retained,
+    })) {
+      send(`${prefix}stats/${name}.count`, String(level.now));
+      send(`${prefix}stats/${name}.max`, String(level.max));
     }
     const { received, sent, dropped } = broker.counters();
     const reasons = Object.entries(dropped);
@@ -80,18 +80,6 @@ export function createSysTopics(deps: SysTopicsDeps, cfg: SysTopicsConfig): SysT
     for (const [reason, count] of reasons) {
       send(`${prefix}metrics/messages.dropped.${reason}`, String(count));
     }
-  }
-
-  function stats() {
-    let connections = 0;
-    let sessions = 0;
-    let subscriptions = 0;
-    for (const { isConnected } of broker.clients()) {
-      sessions += 1;
-      if (isConnected) connections += 1;
-    }
-    for (const _ of broker.subscriptions()) subscriptions += 1;
-    return { connections, sessions, subscriptions, retained: broker.retainedCount() };
   }
 
   return {

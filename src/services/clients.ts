@@ -29,6 +29,7 @@ export interface ClientDirectory {
   session(clientId: string): SessionGlance | undefined;
   sessionCount(): number;
   details(clientId: string): ClientDetails | undefined;
+  describe(session: SessionGlance): ClientDetails;
   /** False when there is no such session. @throws GatewayError STORE_WRITE_FAILED */
   removeClient(clientId: string): Promise<boolean>;
   /** @throws GatewayError CLIENT_NOT_FOUND */
@@ -77,6 +78,8 @@ export interface Clients {
   matcher(filter: SessionFilter): (session: SessionGlance) => boolean;
   /** Undefined for a client without a session. */
   details(clientId: string): ClientDetails | undefined;
+  /** The same of one of `sessions()`, even when it has ended meanwhile. */
+  describe(session: SessionGlance): ClientDetails;
   /** Closes the connection and ends the session with all it has. @throws GatewayError CLIENT_NOT_FOUND, STORE_WRITE_FAILED */
   remove(clientId: string): Promise<void>;
   /** The same for those of `clientIds` that there are. @throws GatewayError STORE_WRITE_FAILED */
@@ -114,6 +117,7 @@ export function createClients(deps: { directory: ClientDirectory }): Clients {
     sessionCount: () => directory.sessionCount(),
     matcher,
     details: (clientId) => directory.details(clientId),
+    describe: (session) => directory.describe(session),
 
     async remove(clientId) {
       if (await directory.removeClient(clientId)) return;

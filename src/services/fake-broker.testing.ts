@@ -90,6 +90,10 @@ export class FakeBroker implements Required<ServicesDeps["broker"]> {
     return undefined;
   }
 
+  describe(): never {
+    throw new Error("a broker without details");
+  }
+
   async removeClient(clientId: string): Promise<boolean> {
     return this.known.delete(clientId);
   }

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { ClientInfo, MessageCounters, SubscriptionInfo } from "../mqtt/index.ts";
+import type { MessageCounters, SessionGlance, SubscriptionInfo } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
 import type { ConfigStatus } from "./configuration/index.ts";
 import { gradually } from "./gradually.ts";
@@ -8,7 +8,7 @@ export interface StatisticsDeps {
   readonly clock: Clock;
   readonly broker: {
     counters(): MessageCounters;
-    clients(): Iterable<ClientInfo>;
+    sessions(): Iterable<Pick<SessionGlance, "isOnline">>;
     subscriptions(): Iterable<SubscriptionInfo>;
   };
   readonly telemetry: {
@@ -98,9 +98,9 @@ export function createStatistics(deps: StatisticsDeps, cfg: { version: string })
     node() {
       let connections = 0;
       let sessions = 0;
-      for (const client of deps.broker.clients()) {
+      for (const { isOnline } of deps.broker.sessions()) {
         sessions += 1;
-        if (client.isConnected) connections += 1;
+        if (isOnline) connections += 1;
       }
       return {
         version: cfg.version,

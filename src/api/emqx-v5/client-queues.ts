@@ -2,15 +2,7 @@ import { isUtf8 } from "node:buffer";
 import type { QueuedView, QueuePart } from "../../mqtt/index.ts";
 import { QUEUE_PLACES } from "../../mqtt/index.ts";
 import type { ClientServices } from "./clients.ts";
-import {
-  ApiError,
-  createTurns,
-  ok,
-  PAGE_QUERY,
-  parseSize,
-  type Route,
-  route,
-} from "./kit/index.ts";
+import { ApiError, inTurns, ok, PAGE_QUERY, parseSize, type Route, route } from "./kit/index.ts";
 import { MESSAGE_PROPERTIES, messageView } from "./message-view.ts";
 
 /** More payload than this is never gathered for one page; the next one goes on. */
@@ -147,12 +139,7 @@ function queueRoute({ clients }: ClientServices, spec: QueueRoute): Route {
         maxBytes: budget,
       });
       const messages = within(page.messages, budget);
-      const data: unknown[] = [];
-      const turns = createTurns();
-      for (const view of messages) {
-        data.push(rowOf(view, part, query.payload));
-        if (turns.isDue()) await turns.take();
-      }
+      const data = await inTurns(messages, (view) => rowOf(view, part, query.payload), 8);
       const start = positionOf(page.first, part);
       const last = messages.at(-1);
       const position = page.first === null ? "none" : query.position;

@@ -1,6 +1,6 @@
 import { qos, topicFilter, type WantedSubscription } from "../../mqtt/index.ts";
 import type { ApiServices } from "../deps.ts";
-import { ApiError, createTurns, noContent, ok, type Route, route } from "./kit/index.ts";
+import { ApiError, inTurns, noContent, ok, type Route, route } from "./kit/index.ts";
 import {
   FILTER_PROPERTY,
   SUBSCRIPTION,
@@ -93,13 +93,8 @@ export function clientSubscriptionRoutes(services: ClientSubscriptionServices): 
       schema: { answers: { 200: { type: "array", items: SUBSCRIPTION } } },
       test: TEST,
       async handle({ params }) {
-        const rows: unknown[] = [];
-        const turns = createTurns();
-        for (const row of subscriptions.rows(params.clientid)) {
-          rows.push(subscriptionView(row, node.name));
-          if (turns.isDue()) await turns.take();
-        }
-        return ok(rows);
+        const rows = subscriptions.rows(params.clientid);
+        return ok(await inTurns(rows, (row) => subscriptionView(row, node.name)));
       },
     }),
 

@@ -2,7 +2,7 @@ import type { SessionGlance } from "../../mqtt/index.ts";
 import { CLIENT_QUERY, selectionOf } from "./client-filter.ts";
 import { CLIENT, clientView } from "./client-view.ts";
 import type { ClientServices } from "./clients.ts";
-import { ApiError, createTurns, ok, PAGE_QUERY, type Route, route } from "./kit/index.ts";
+import { ApiError, createTurns, later, ok, PAGE_QUERY, type Route, route } from "./kit/index.ts";
 
 const PREFIX = "s";
 
@@ -56,13 +56,9 @@ export function clientV2Routes({ node, clients }: ClientServices): readonly Rout
         const { filter, isVoid, names } = selectionOf(query, node);
         const rows = isVoid ? [] : clients.sessions(filter.clientIds);
         const { page, next } = await walk(rows, clients.matcher(filter), after, query.limit);
-        const data: unknown[] = [];
-        const turns = createTurns();
-        for (const { clientId } of page) {
-          const details = clients.details(clientId);
-          if (details !== undefined) data.push(clientView(details, node.name, names));
-          if (turns.isDue()) await turns.take();
-        }
+        const data = page.map((session) =>
+          later(() => clientView(clients.describe(session), node.name, names)),
+        );
         const cursor = next === null ? {} : { cursor: cursorOf(next) };
         return ok({ data, meta: { count: data.length, ...cursor } });
       },

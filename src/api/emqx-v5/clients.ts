@@ -3,6 +3,7 @@ import { CLIENT_QUERY, selectionOf } from "./client-filter.ts";
 import { CLIENT, clientView } from "./client-view.ts";
 import {
   ApiError,
+  later,
   noContent,
   ok,
   PAGE_QUERY,
@@ -53,10 +54,7 @@ export function clientRoutes({ node, clients }: ClientServices): readonly Route[
           await paginate(rows, query, {
             isCountKnown: !isFuzzy,
             ...(hasFilter ? { where: clients.matcher(filter) } : { count: clients.sessionCount() }),
-            pick({ clientId }) {
-              const details = clients.details(clientId);
-              return details && clientView(details, node.name, names);
-            },
+            pick: (session) => later(() => clientView(clients.describe(session), node.name, names)),
           }),
         );
       },

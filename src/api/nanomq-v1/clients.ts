@@ -1,3 +1,4 @@
+import { inTurns } from "../turns.ts";
 import type { RequestCode } from "./request-code.ts";
 
 /** All connected clients (`connect_status` 1) and the sessions left behind (0). */
@@ -6,7 +7,7 @@ export const clients: RequestCode = {
   async handle({ services }) {
     const all = await services.clients.find();
     return {
-      data: all.map((client) => ({
+      data: await inTurns(all, (client) => ({
         client_id: client.clientId,
         username: client.username ?? "",
         keepalive: client.keepAliveS,

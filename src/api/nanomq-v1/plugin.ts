@@ -5,6 +5,7 @@ import type { ApiDeps } from "../deps.ts";
 import { RESULT } from "../errors.ts";
 import type { JsonObject } from "../json.ts";
 import { acceptAnyBody, isTooLarge, sendJson } from "../raw-body.ts";
+import { serialize } from "../serialize.ts";
 import { dispatch } from "./dispatch.ts";
 import { readEnvelope, writeAnswer } from "./envelope.ts";
 
@@ -50,5 +51,5 @@ function refuse(reply: FastifyReply, status: number, code: number) {
 }
 
 function send(reply: FastifyReply, status: number, body: JsonObject): FastifyReply {
-  return sendJson(reply, status, JSON.stringify(body));
+  return sendJson(reply, status, serialize(body));
 }

@@ -1,4 +1,5 @@
 import type { SubscriptionInfo } from "../../mqtt/index.ts";
+import { createTurns } from "../turns.ts";
 import type { RequestCode } from "./request-code.ts";
 
 interface Node {
@@ -11,7 +12,7 @@ interface Node {
 export const topicTree: RequestCode = {
   req: 13,
   async handle({ services }) {
-    const levels = levelsOf(treeOf(await services.subscriptions.find()));
+    const levels = levelsOf(await treeOf(services.subscriptions.rows()));
     return {
       data: levels.map((nodes) =>
         nodes.map(({ level, children, clientIds }) => ({
@@ -24,8 +25,9 @@ export const topicTree: RequestCode = {
   },
 };
 
-function treeOf(subscriptions: readonly SubscriptionInfo[]): Node {
+async function treeOf(subscriptions: Iterable<SubscriptionInfo>): Promise<Node> {
   const root = nodeOf("");
+  const turns = createTurns();
   for (const { clientId, filter } of subscriptions) {
     let node = root;
     for (const level of filter.split("/")) {
@@ -34,6 +36,7 @@ function treeOf(subscriptions: readonly SubscriptionInfo[]): Node {
       node = child;
     }
     node.clientIds.push(clientId);
+    if (turns.isDue()) await turns.take();
   }
   return root;
 }

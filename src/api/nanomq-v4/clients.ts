@@ -1,7 +1,7 @@
 import type { ClientInfo } from "../../mqtt/index.ts";
 import type { ClientFilter } from "../deps.ts";
-import { RESULT } from "../errors.ts";
-import { FAILURE, listOf, type Resource } from "./schema.ts";
+import { inTurns } from "../turns.ts";
+import { FAILURE, listOf, type Resource, sendList } from "./schema.ts";
 
 const CLIENT = {
   type: "object",
@@ -58,32 +58,34 @@ const VERSION = { "3": 3, "4": 4, "5": 5 } as const;
 export const clients: Resource = (app, services) => {
   const find = async (filter: ClientFilter) => {
     const found = await services.clients.find(filter);
-    return { code: RESULT.success, data: found.map(rowOf) };
+    return inTurns(found, rowOf);
   };
 
-  app.get("/clients", { schema: { querystring: FILTERS, response } }, async ({ query }) => {
+  app.get("/clients", { schema: { querystring: FILTERS, response } }, async ({ query }, reply) => {
     const id = query.clientid ?? query.client_id;
-    const answer = await find({
+    const rows = await find({
       ...(id === undefined ? {} : { clientId: id }),
       ...(query.username === undefined ? {} : { username: query.username }),
       ...(query.conn_state === undefined ? {} : { isConnected: query.conn_state === "connected" }),
       ...(query.clean_start === undefined ? {} : { cleanStart: query.clean_start === "true" }),
       ...(query.proto_ver === undefined ? {} : { protocolVersion: VERSION[query.proto_ver] }),
     });
-    const data = answer.data.filter(
+    const data = rows.filter(
       (row) =>
         (query.proto_name === undefined || row.proto_name === query.proto_name) &&
         (query.client_id === undefined || row.client_id === query.client_id),
     );
-    return { ...answer, data };
+    return sendList(reply, data);
   });
 
-  app.get("/clients/:id", { schema: { params: ID, response } }, ({ params }) =>
-    find({ clientId: params.id }),
+  app.get("/clients/:id", { schema: { params: ID, response } }, async ({ params }, reply) =>
+    sendList(reply, await find({ clientId: params.id })),
   );
 
-  app.get("/clients/username/:name", { schema: { params: NAME, response } }, ({ params }) =>
-    find({ username: params.name }),
+  app.get(
+    "/clients/username/:name",
+    { schema: { params: NAME, response } },
+    async ({ params }, reply) => sendList(reply, await find({ username: params.name })),
   );
 };
 

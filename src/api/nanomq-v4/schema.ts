@@ -1,6 +1,8 @@
 import type { FastifyInstance, FastifyTypeProvider } from "fastify";
 import type { FromSchema, JSONSchema } from "json-schema-to-ts";
 import type { ApiServices } from "../deps.ts";
+import { RESULT } from "../errors.ts";
+import { serialize } from "../serialize.ts";
 
 /** Types of a route's parameters and answers, derived from its JSON Schemas at compile time only. */
 export interface SchemaTypes extends FastifyTypeProvider {
@@ -15,6 +17,17 @@ export type TypedApp = ReturnType<typeof typed>;
 
 export function typed(app: FastifyInstance) {
   return app.withTypeProvider<SchemaTypes>();
+}
+
+/** Answers with `{code: 0, data}`, written in turns where it is long. */
+export function sendList<R extends { send(body: never): unknown }>(
+  reply: R,
+  data: readonly unknown[],
+): R {
+  // The types of a route's answers know nothing of a body that is written already.
+  const plain: { send(body: unknown): unknown } = reply as R & { send(body: unknown): unknown };
+  plain.send(serialize({ code: RESULT.success, data }));
+  return reply;
 }
 
 /** An answer of just a result code. */

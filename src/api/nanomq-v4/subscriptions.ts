@@ -1,5 +1,5 @@
-import { RESULT } from "../errors.ts";
-import { FAILURE, listOf, type Resource } from "./schema.ts";
+import { inTurns } from "../turns.ts";
+import { FAILURE, listOf, type Resource, sendList } from "./schema.ts";
 
 const SUBSCRIPTION = {
   type: "object",
@@ -19,15 +19,18 @@ const response = { 200: listOf(SUBSCRIPTION), "4xx": FAILURE } as const;
 export const subscriptions: Resource = (app, services) => {
   const find = async (filter: { clientId?: string }) => {
     const rows = await services.subscriptions.find(filter);
-    return {
-      code: RESULT.success,
-      data: rows.map(({ clientId, filter: topic, qos }) => ({ clientid: clientId, topic, qos })),
-    };
+    return inTurns(rows, ({ clientId, filter: topic, qos }) => ({
+      clientid: clientId,
+      topic,
+      qos,
+    }));
   };
 
-  app.get("/subscriptions", { schema: { response } }, () => find({}));
+  app.get("/subscriptions", { schema: { response } }, async (_, reply) =>
+    sendList(reply, await find({})),
+  );
 
-  app.get("/subscriptions/:id", { schema: { params: ID, response } }, ({ params }) =>
-    find({ clientId: params.id }),
+  app.get("/subscriptions/:id", { schema: { params: ID, response } }, async ({ params }, reply) =>
+    sendList(reply, await find({ clientId: params.id })),
   );
 };

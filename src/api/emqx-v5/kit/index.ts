@@ -1,3 +1,5 @@
+export { later } from "../../serialize.ts";
+export { createTurns, inTurns, type Turns } from "../../turns.ts";
 export type { Answer } from "./answer.ts";
 export {
   ApiError,
@@ -29,7 +31,6 @@ export type {
 export { route } from "./route.ts";
 export type { CheckAccess } from "./serve.ts";
 export { pathParameters, serveRoutes } from "./serve.ts";
-export { createTurns, type Turns } from "./turns.ts";
 export {
   formatDuration,
   formatSize,

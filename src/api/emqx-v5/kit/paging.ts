@@ -1,4 +1,4 @@
-import { createTurns } from "./turns.ts";
+import { createTurns } from "../../turns.ts";
 
 /** Query schema members of the page style (reference §3.1). */
 export const PAGE_QUERY = {

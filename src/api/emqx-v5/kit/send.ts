@@ -1,6 +1,6 @@
 import type { FastifyReply } from "fastify";
+import { serialize } from "../../serialize.ts";
 import type { Answer, ApiError } from "./answer.ts";
-import { serialize } from "./serialize.ts";
 
 /** Value of `WWW-Authenticate` on the refusals that carry it (reference §2.2). */
 const CHALLENGE = 'Basic Realm="tidegate"';

@@ -30,3 +30,18 @@ export function createTurns(rowsPerLook = ROWS_PER_LOOK): Turns {
     },
   };
 }
+
+/** What `pick` makes of each row, in turns. */
+export async function inTurns<T, R>(
+  rows: Iterable<T>,
+  pick: (row: T) => R,
+  rowsPerLook?: number,
+): Promise<R[]> {
+  const picked: R[] = [];
+  const turns = createTurns(rowsPerLook);
+  for (const row of rows) {
+    picked.push(pick(row));
+    if (turns.isDue()) await turns.take();
+  }
+  return picked;
+}

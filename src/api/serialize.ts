@@ -13,11 +13,23 @@ const CHUNK_CHARS = 65_536;
 export function serialize(value: unknown): string | Readable {
   if (isLong(value)) return Readable.from(pieces("[", value, "]"));
   if (typeof value === "object" && value !== null && "data" in value && isLong(value.data)) {
-    const { data, ...rest } = value;
-    const tail = JSON.stringify(rest).slice(1);
-    return Readable.from(pieces('{"data":[', data, tail === "}" ? "]}" : `],${tail}`));
+    const members = Object.entries(value);
+    const at = members.findIndex(([name]) => name === "data");
+    const head = JSON.stringify(Object.fromEntries(members.slice(0, at))).slice(0, -1);
+    const tail = JSON.stringify(Object.fromEntries(members.slice(at + 1))).slice(1);
+    const before = head === "{" ? head : `${head},`;
+    const after = tail === "}" ? tail : `,${tail}`;
+    return Readable.from(pieces(`${before}"data":[`, value.data, `]${after}`));
   }
   return JSON.stringify(value);
+}
+
+/**
+ * A row that is made when it is written: of a long list never more than one is in memory. It must not
+ * fail.
+ */
+export function later(make: () => unknown): { toJSON(): unknown } {
+  return { toJSON: make };
 }
 
 function isLong(value: unknown): value is readonly unknown[] {
