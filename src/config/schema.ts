@@ -636,6 +636,11 @@ export const SCHEMA = {
       20,
       "Longest time a message waits to be committed together with others while everybody it is for is online, ms.",
     ),
+    max_commits_per_s: key(
+      int(0, 1000),
+      0,
+      "Commits a second while few messages come and somebody they are for is away: spares the card, and a publisher waits longer for its acknowledgement (10 = up to 0.1 s each); 0 = no bound.",
+    ),
     max_bytes: key(
       int(16_777_216, 1_099_511_627_776),
       2_147_483_648,

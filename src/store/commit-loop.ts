@@ -7,6 +7,9 @@ const LAZY_COMMIT_MS = 500;
 /** So many operations in the open group are committed without being asked for. */
 const FULL_GROUP_OPERATIONS = 8192;
 
+/** A group of so many operations is worth its wait for the disk, however soon after the last one. */
+const PACED_GROUP_OPERATIONS = 256;
+
 /** Delays between attempts while commits fail. */
 const RETRY = { minMs: 250, maxMs: 2000 } as const;
 
@@ -33,6 +36,7 @@ interface Waiter {
 export class CommitLoop {
   readonly #clock: Clock;
   readonly #delayMs: number;
+  readonly #minIntervalMs: number;
   readonly #source: CommitSource;
   readonly #listeners = new Set<SettledListener>();
   readonly #waiters = new Map<number, Waiter>();
@@ -46,13 +50,21 @@ export class CommitLoop {
   #isRequested = false;
   /** Somebody asked for the open group to be committed as soon as the one in flight is done. */
   #isUrgent = false;
+  /** Small groups are not committed before this, monotonic ms. */
+  #notBeforeMs = Number.NEGATIVE_INFINITY;
+  #paceTimer: Timer | null = null;
   #delayTimer: Timer | null = null;
   #lazyTimer: Timer | null = null;
 
-  constructor(deps: { clock: Clock; source: CommitSource }, cfg: { delayMs: number }) {
+  /** @param cfg.minIntervalMs time between the starts of two commits of small groups; 0 = none */
+  constructor(
+    deps: { clock: Clock; source: CommitSource },
+    cfg: { delayMs: number; minIntervalMs: number },
+  ) {
     this.#clock = deps.clock;
     this.#source = deps.source;
     this.#delayMs = cfg.delayMs;
+    this.#minIntervalMs = cfg.minIntervalMs;
   }
 
   get settledGroup(): number {
@@ -72,7 +84,9 @@ export class CommitLoop {
         this.#request();
       });
     }
-    if (this.#source.openOperations === FULL_GROUP_OPERATIONS) this.#request();
+    const { openOperations } = this.#source;
+    if (openOperations === FULL_GROUP_OPERATIONS) this.#request();
+    else if (this.#paceTimer !== null && openOperations >= PACED_GROUP_OPERATIONS) this.#request();
   }
 
   schedule(isUrgent: boolean): number {
@@ -141,9 +155,23 @@ export class CommitLoop {
       return;
     }
     if (this.#isRequested || this.#isStopped) return;
+    const waitMs = this.#paceMs();
+    if (waitMs > 0) {
+      this.#paceTimer ??= this.#clock.after(waitMs, () => {
+        this.#paceTimer = null;
+        this.#request();
+      });
+      return;
+    }
     this.#isRequested = true;
     // The end of this turn: everything the sockets delivered in it goes into one group.
     setImmediate(() => void this.#run());
+  }
+
+  /** How long the open group must wait for company. */
+  #paceMs(): number {
+    if (this.#isStopping || this.#source.openOperations >= PACED_GROUP_OPERATIONS) return 0;
+    return this.#minIntervalMs === 0 ? 0 : this.#notBeforeMs - this.#clock.monotonicMs();
   }
 
   async #run(): Promise<void> {
@@ -157,6 +185,7 @@ export class CommitLoop {
       return;
     }
     this.#isBusy = true;
+    this.#notBeforeMs = this.#clock.monotonicMs() + this.#minIntervalMs;
     const error = await this.#attempt();
     this.#isBusy = false;
     if (error === null) this.#backoff.reset();
@@ -196,6 +225,8 @@ export class CommitLoop {
   }
 
   #cancelTimers(): void {
+    this.#paceTimer?.cancel();
+    this.#paceTimer = null;
     this.#delayTimer?.cancel();
     this.#delayTimer = null;
     this.#lazyTimer?.cancel();

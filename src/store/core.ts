@@ -60,6 +60,8 @@ export interface CoreConfig {
   /** fsync every commit. */
   readonly isSynced: boolean;
   readonly commitDelayMs: number;
+  /** Commits of small groups a second; 0 = as they come. */
+  readonly maxCommitsPerS: number;
   readonly maxBytes: number;
   readonly reserveBytes: number;
 }
@@ -118,7 +120,13 @@ export class StoreCore implements EngineStore {
       },
       { isSynced: cfg.isSynced },
     );
-    this.#loop = new CommitLoop({ clock, source: this.#committer }, { delayMs: cfg.commitDelayMs });
+    this.#loop = new CommitLoop(
+      { clock, source: this.#committer },
+      {
+        delayMs: cfg.commitDelayMs,
+        minIntervalMs: cfg.maxCommitsPerS === 0 ? 0 : 1000 / cfg.maxCommitsPerS,
+      },
+    );
     const recorded = () => this.#loop.recorded();
     const committed = (isUrgent: boolean) => this.#loop.committed(isUrgent);
     this.#reader = new Reader(database, this.#bodies, (key, reason) => this.#damaged(key, reason));

@@ -25,6 +25,7 @@ export function listeningLog(): { log: Log; lines: Record<string, unknown>[] } {
 export const DEFAULTS: Config["store"] = {
   durability: "fsync",
   commit_delay_ms: 20,
+  max_commits_per_s: 0,
   max_bytes: 2_147_483_648,
   free_reserve_bytes: 0,
 };

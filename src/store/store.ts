@@ -265,6 +265,7 @@ export class LevelStore implements Store {
         path: this.#path,
         isSynced: this.#cfg.durability === "fsync",
         commitDelayMs: this.#cfg.commit_delay_ms,
+        maxCommitsPerS: this.#cfg.max_commits_per_s,
         maxBytes: this.#cfg.max_bytes,
         reserveBytes: this.#cfg.free_reserve_bytes,
       },
@@ -293,10 +294,12 @@ export class LevelStore implements Store {
 }
 
 function defaults(): Config["store"] {
-  const { durability, commit_delay_ms, max_bytes, free_reserve_bytes } = SCHEMA.store;
+  const { durability, commit_delay_ms, max_commits_per_s, max_bytes, free_reserve_bytes } =
+    SCHEMA.store;
   return {
     durability: durability.default,
     commit_delay_ms: commit_delay_ms.default,
+    max_commits_per_s: max_commits_per_s.default,
     max_bytes: max_bytes.default,
     free_reserve_bytes: free_reserve_bytes.default,
   };

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { startGateway } from "../helpers/gateway-process.ts";
+import { startGateway, TEST_CONFIG } from "../helpers/gateway-process.ts";
 import { connectDevice } from "../helpers/mqtt.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
 import type { DiskControl } from "./disk-control.ts";
@@ -69,6 +69,41 @@ describe("what QoS 1 messages cost the card", () => {
     // Removals, and the compaction that gives the room back.
     expect(drained.bytes).toBeLessThan(2 * PAYLOADS_BYTES);
     expect(idle.bytes).toBeLessThan(10_000);
+  }, 60_000);
+
+  it("stays at ten waits for the disk a second with store.max_commits_per_s, and nothing acknowledged is lost", async () => {
+    const root = tempDir();
+    const disk = new DiskShim(root);
+    const config = `${TEST_CONFIG}\nstore: {max_commits_per_s: 10}\n`;
+    const gateway = await startGateway({ config, dataDir: join(root, "data"), env: disk.env });
+    const { tcp } = gateway.ports;
+    const session = { clientId: "away", clean: false };
+    const away = await connectDevice(tcp, { ...session, subscribe: ["both/#"] });
+    await away.client.endAsync();
+    const publishers = await Promise.all(Array.from({ length: 20 }, () => connectDevice(tcp)));
+
+    const startMs = performance.now();
+    const syncs = disk.control.count("sync");
+    const lanes = publishers.map(async ({ client }, lane) => {
+      let count = 0;
+      while (performance.now() - startMs < 3000) {
+        await client.publishAsync("both/x", payloadOf(`${lane}-${count++}`, 256), { qos: 1 });
+      }
+      return count;
+    });
+    const sent = (await Promise.all(lanes)).reduce((sum, count) => sum + count, 0);
+    const seconds = (performance.now() - startMs) / 1000;
+    const perS = (disk.control.count("sync") - syncs) / seconds;
+    figures(
+      `write budget, ten commits a second: ${(sent / seconds).toFixed(0)} msg/s of 20 publishers, one at a time each, at ${perS.toFixed(1)} fsyncs/s`,
+    );
+    // faults.md L6, and one for the edges of the time measured.
+    expect(perS).toBeLessThan(10 + 1 / seconds);
+    expect(sent / seconds).toBeGreaterThan(20);
+    await gateway.child.kill("SIGKILL");
+    const again = await startGateway({ dataDir: gateway.dataDir });
+    const back = await connectDevice(again.ports.tcp, session);
+    await back.receives(sent);
   }, 60_000);
 });
 
