@@ -61,10 +61,11 @@ export async function inspect(path: string, budgetMs = CHECK_BUDGET_MS): Promise
 /**
  * Removes what a cut in the very first opening leaves, when nothing can have been in the store: no
  * table, nothing in a log, and no manifest that knows of more. LevelDB does not start on that again.
+ * What is whole stays: it may be the young store of another process.
  */
 export async function clearUnfinished(path: string): Promise<void> {
   const names = await namesIn(path);
-  if (names.some(isTable)) return;
+  if (names.some(isTable) || (await isWhole(path, names))) return;
   for (const name of names) {
     if (name.endsWith(".log") && (await stat(join(path, name))).size > 0) return;
     if (!name.startsWith("MANIFEST-")) continue;
@@ -77,6 +78,15 @@ export async function clearUnfinished(path: string): Promise<void> {
     if (/^(CURRENT|MANIFEST-.*|.*\.(dbtmp|log))$/.test(name))
       await rm(join(path, name), { force: true });
   }
+}
+
+/** Whether CURRENT names a manifest whose log is there. */
+async function isWhole(path: string, names: readonly string[]): Promise<boolean> {
+  if (!names.includes("CURRENT")) return false;
+  const current = (await readFile(join(path, "CURRENT"), "latin1")).trimEnd();
+  const manifest = await readFile(join(path, current)).catch(() => null);
+  const log = (manifest === null ? null : readManifest(manifest))?.log ?? 0;
+  return log > 0 && names.includes(fileName(log, "log"));
 }
 
 async function namesIn(path: string): Promise<string[]> {
