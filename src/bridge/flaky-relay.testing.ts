@@ -3,6 +3,8 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 
 /** A TCP relay to a broker whose connections a test can break. */
 export class FlakyRelay implements AsyncDisposable {
+  /** New connections are closed at once: the cloud is away. */
+  isRefusing = false;
   readonly #server: Server;
   readonly #pairs = new Set<readonly [Socket, Socket]>();
 
@@ -14,6 +16,10 @@ export class FlakyRelay implements AsyncDisposable {
     const server = createServer();
     const relay = new FlakyRelay(server);
     server.on("connection", (client) => {
+      if (relay.isRefusing) {
+        client.destroy();
+        return;
+      }
       const pair = [client, connect(brokerPort, "127.0.0.1")] as const;
       relay.#pairs.add(pair);
       for (const socket of pair) {
