@@ -1,6 +1,8 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { FlakyRelay } from "../../src/bridge/flaky-relay.testing.ts";
 import { startGateway, TEST_CONFIG } from "../helpers/gateway-process.ts";
+import { startMosquitto } from "../helpers/mosquitto.ts";
 import { connectDevice } from "../helpers/mqtt.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
 import type { DiskControl } from "./disk-control.ts";
@@ -104,6 +106,48 @@ describe("what QoS 1 messages cost the card", () => {
     const again = await startGateway({ dataDir: gateway.dataDir });
     const back = await connectDevice(again.ports.tcp, session);
     await back.receives(sent);
+  }, 60_000);
+
+  it("is close to nothing while the cloud they are forwarded to answers, and a small multiple of the payload while it is away", async () => {
+    const { tcpPort } = await startMosquitto();
+    await using relay = await FlakyRelay.start(tcpPort);
+    const root = tempDir();
+    const disk = new DiskShim(root);
+    const config = `${TEST_CONFIG}
+bridges:
+  cloud: {server: "mqtt://127.0.0.1:${relay.tcpPort}", backoff_max_s: 1, forwards: [{local_topic: "up/#"}]}
+`;
+    const { ports } = await startGateway({ dataDir: join(root, "data"), env: disk.env, config });
+    const there = await connectDevice(tcpPort, { clean: true, subscribe: ["up/#"] });
+
+    await publish(ports.tcp, "up/x", 100);
+    await there.receives(100);
+    await quiet(disk.control);
+    let sent = 100;
+    // As above: a busy machine may keep an answer longer than store.commit_delay_ms.
+    let online: Writes;
+    do {
+      online = await writesOf(disk.control, async () => {
+        await publish(ports.tcp, "up/x", MESSAGES);
+        sent += MESSAGES;
+        await there.receives(sent);
+      });
+    } while (online.bytes > PAYLOADS_BYTES / 4 && sent < 3 * MESSAGES);
+    relay.isRefusing = true;
+    relay.breakAll(false);
+    const away = await writesOf(disk.control, () => publish(ports.tcp, "up/x", MESSAGES));
+    const drained = await writesOf(disk.control, async () => {
+      relay.isRefusing = false;
+      await there.receives(sent + MESSAGES);
+    });
+    await there.client.endAsync();
+
+    report("the cloud there", online);
+    report("the cloud away", away);
+    report("the outbox drained", drained);
+    expect(online.bytes).toBeLessThan(PAYLOADS_BYTES / 4);
+    expect(away.bytes).toBeLessThan(3 * PAYLOADS_BYTES);
+    expect(drained.bytes).toBeLessThan(2 * PAYLOADS_BYTES);
   }, 60_000);
 });
 

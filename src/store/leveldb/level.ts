@@ -43,7 +43,7 @@ export interface LevelDriver {
 }
 
 /** Bytes an iterator reads ahead in one call; LevelDB's binding stops at 16 kB unless told. */
-const READ_AHEAD_BYTES = 1_048_576;
+const READ_AHEAD_BYTES = 262_144;
 
 /** Rows fetched in one call. */
 const ROWS_PER_READ = 1000;
