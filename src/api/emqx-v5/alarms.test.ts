@@ -4,6 +4,7 @@ import { createLog } from "../../log/index.ts";
 import { ManualClock } from "../../time/index.ts";
 import { alarmRoutes } from "./alarms.ts";
 import { startApi, type TestRoutes } from "./kit/kit.testing.ts";
+import { LiveGateway } from "./live-gateway.testing.ts";
 
 let clock: ManualClock;
 let alarms: Alarms;
@@ -108,5 +109,29 @@ describe("POST /alarms/force_deactivate", () => {
   it("needs a name", async () => {
     const reply = await api.call("POST", "/alarms/force_deactivate", { body: {} });
     expect(reply.status).toBe(400);
+  });
+});
+
+describe("in a whole gateway", () => {
+  it("what is wrong is shown, and ends where it is ended, over a restart too", async () => {
+    const live = await LiveGateway.start(
+      alarmRoutes,
+      `
+listeners: {tcp: {bind: 127.0.0.1, port: 0}, ws: {enable: false}}
+http: {bind: 127.0.0.1, port: 0, emqx_port: null}
+sysmon: {disk_high_watermark_percent: 1}
+`,
+    );
+    const names = async (path: string) => {
+      const { body } = await live.call("GET", path);
+      return (body as { data: { name: string }[] }).data.map(({ name }) => name);
+    };
+    expect(await names("/alarms")).toContain("low_disk_space");
+    await live.restart();
+    expect(await names("/alarms")).toContain("low_disk_space");
+    const body = { name: "low_disk_space" };
+    expect((await live.call("POST", "/alarms/force_deactivate", { body })).status).toBe(204);
+    expect(await names("/alarms")).not.toContain("low_disk_space");
+    expect(await names("/alarms?activated=false")).toContain("low_disk_space");
   });
 });
