@@ -167,7 +167,10 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const slowSubscriptions = createSlowSubscriptions({ clock, broker }, config.slow_subs);
   const traces = createTraces({ log, clock, broker, store }, { path: join(deps.dataDir, "trace") });
   const monitor = createMonitor({ log, clock, metrics, store });
-  const sysTopics = createSysTopics({ log, clock, broker }, { node, version: deps.version });
+  const sysTopics = createSysTopics(
+    { log, clock, broker, metrics },
+    { node, version: deps.version, settings: config.sys_topics },
+  );
   const telemetry = createTelemetry(
     {
       log,
@@ -299,6 +302,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     if (next.mqtt !== before.mqtt || next.msq_len !== before.msq_len) followMqtt(next);
     broker.reconfigure({ retainer: retainerOf(next) });
     if (next.topic_metrics !== before.topic_metrics) topicMetrics.configure(next.topic_metrics);
+    if (next.sys_topics !== before.sys_topics) sysTopics.configure(next.sys_topics);
     if (next.slow_subs !== before.slow_subs) slowSubscriptions.configure(next.slow_subs);
     bridges.apply(next.bridges);
     if (next.serial !== before.serial || next.modbus !== before.modbus) {

@@ -89,6 +89,8 @@ export interface Broker extends Bus, Administration {
    * nobody watches, it costs one comparison for each message and copy.
    */
   observe(observer: Observer): () => void;
+  /** Whether anybody could receive a `$SYS` topic: a client, a bridge, or another broker. */
+  isSysHeard(): boolean;
   /**
    * Applies limits while running, in their configuration keys' units; packet sizes told to clients,
    * the Keep Alive multiplier and the number in flight count for new connections.
@@ -200,6 +202,7 @@ export function createBroker(deps: BrokerDeps, cfg: BrokerConfig): Broker {
     metrics: () => engineMetrics(engine.counters),
     levels: () => engine.levels.view(engine),
     observe: (observer) => engine.watch.add(observer),
+    isSysHeard: () => engine.isSysHeard,
 
     reconfigure(live) {
       limits.maxQueuedMessages = live.msqLen ?? limits.maxQueuedMessages;

@@ -348,9 +348,14 @@ export class Engine {
     });
   }
 
+  /** Whether anybody could receive a `$SYS` topic. */
+  get isSysHeard(): boolean {
+    return this.exchange !== null || this.router.hasFirstLevel("$SYS");
+  }
+
   /** Builds and publishes `$SYS` events, when anybody could be listening. */
   #announceAll(events: () => readonly Message[]): void {
-    if (this.exchange === null && !this.router.hasFirstLevel("$SYS")) return;
+    if (!this.isSysHeard) return;
     for (const event of events()) this.announce(event);
   }
 

@@ -11,5 +11,5 @@ export type {
   DelayedMessages,
   TopicRewrite,
 } from "./ports.ts";
-export type { SysTopics, SysTopicsConfig, SysTopicsDeps } from "./sys-topics.ts";
+export type { SysTopics, SysTopicsConfig, SysTopicsDeps, SysTopicsSettings } from "./sys-topics.ts";
 export { createSysTopics } from "./sys-topics.ts";

@@ -697,6 +697,20 @@ export const SCHEMA = {
       }),
     },
   },
+  sys_topics: {
+    msg_interval_s: key(
+      int(0, 86_400),
+      60,
+      "Seconds between two reports of version, stats and metrics on $SYS/brokers/<node>/…; 0 = none.",
+      { reload: "live" },
+    ),
+    heartbeat_interval_s: key(
+      int(0, 86_400),
+      30,
+      "Seconds between two reports of uptime and datetime there; 0 = none.",
+      { reload: "live" },
+    ),
+  },
   topic_metrics: key(
     listOf(topicName, 512),
     [],

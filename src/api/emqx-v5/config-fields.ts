@@ -90,6 +90,17 @@ export function seconds(path: string, key: string): ConfigField {
   );
 }
 
+/** As `seconds`, where 0 is EMQX's `disabled`. */
+export function interval(path: string, key: string): ConfigField {
+  const { show, read } = seconds(path, key);
+  return {
+    path,
+    key,
+    show: (config) => (valueAt(config, key) === 0 ? "disabled" : show(config)),
+    read: (value) => (value === "disabled" ? 0 : read(value)),
+  };
+}
+
 export function size(path: string, key: string): ConfigField {
   return option(
     path,

@@ -3,6 +3,7 @@ import {
   type ConfigRoot,
   fixed,
   fixedAll,
+  interval,
   option,
   percent,
   seconds,
@@ -125,14 +126,16 @@ export const ROOTS = {
   ],
   file_transfer: fixedAll({ enable: false }),
   log: LOG,
-  sys_topics: fixedAll({
-    sys_msg_interval: "1m",
-    sys_heartbeat_interval: "30s",
-    "sys_event_messages.client_connected": true,
-    "sys_event_messages.client_disconnected": true,
-    "sys_event_messages.client_subscribed": false,
-    "sys_event_messages.client_unsubscribed": false,
-  }),
+  sys_topics: [
+    interval("sys_msg_interval", "sys_topics.msg_interval_s"),
+    interval("sys_heartbeat_interval", "sys_topics.heartbeat_interval_s"),
+    ...fixedAll({
+      "sys_event_messages.client_connected": true,
+      "sys_event_messages.client_disconnected": true,
+      "sys_event_messages.client_subscribed": false,
+      "sys_event_messages.client_unsubscribed": false,
+    }),
+  ],
   sysmon: SYSMON,
 } as const satisfies Readonly<Record<string, ConfigRoot>>;
 

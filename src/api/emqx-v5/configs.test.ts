@@ -71,6 +71,18 @@ test("alarm and sysmon options are ours under EMQX's names, and can be reset", a
   expect(await reset("nothing")).toMatchObject({ body: { code: "RESET_FAILED" } });
 });
 
+test("the intervals of $SYS are ours, and may be disabled", async () => {
+  const live = await start();
+  const intervals = { sys_msg_interval: "90s", sys_heartbeat_interval: "disabled" };
+  const put = await live.call("PUT", "/configs/sys_topics", { body: intervals });
+  expect(put).toMatchObject({ status: 200, body: intervals });
+  expect(
+    await live.call("PUT", "/configs/sys_topics", {
+      body: { sys_event_messages: { client_subscribed: true } },
+    }),
+  ).toMatchObject({ status: 400, body: { code: "UPDATE_FAILED" } });
+});
+
 test("the whole configuration is HOCON or JSON, and goes back in as HOCON", async () => {
   const live = await start();
   const text = await live.call("GET", "/configs", { headers: { accept: "text/plain" } });
