@@ -25,7 +25,13 @@ import { createMonitor } from "./monitor/index.ts";
 import { createRewrite } from "./rewrite/index.ts";
 import { createSelfCheck } from "./self-check.ts";
 import { createSerial, serialDevices } from "./serial/index.ts";
-import { bridgeMetrics, createMetrics, createServices, type Services } from "./services/index.ts";
+import {
+  bridgeMetrics,
+  createMetrics,
+  createServices,
+  ruleMetrics,
+  type Services,
+} from "./services/index.ts";
 import { createSlowSubscriptions } from "./slow-subscriptions/index.ts";
 import { createStore, type RecordTable, type Store } from "./store/index.ts";
 import { createTelemetry, createTelemetryPublisher, METRICS } from "./telemetry/index.ts";
@@ -162,6 +168,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     broker,
     delayed,
     { metrics: () => bridgeMetrics(bridges.list()) },
+    { metrics: () => ruleMetrics(auth.status().rules) },
   ]);
   const topicMetrics = createTopicMetrics({ clock, broker }, config.topic_metrics);
   const slowSubscriptions = createSlowSubscriptions({ clock, broker }, config.slow_subs);

@@ -66,6 +66,9 @@ export interface AclCounts {
   nomatch: number;
   superuser: number;
   remembered: number;
+  /** Decided by a rule. */
+  matchedAllow: number;
+  matchedDeny: number;
   /** Decided anew, superusers left out. */
   decided: number;
 }
@@ -104,6 +107,8 @@ export class Acl {
     nomatch: 0,
     superuser: 0,
     remembered: 0,
+    matchedAllow: 0,
+    matchedDeny: 0,
     decided: 0,
   };
 
@@ -195,8 +200,13 @@ export class Acl {
         counts.nomatch++;
         continue;
       }
-      if (answer) counts.allow++;
-      else counts.deny++;
+      if (answer) {
+        counts.allow++;
+        this.counts.matchedAllow++;
+      } else {
+        counts.deny++;
+        this.counts.matchedDeny++;
+      }
       return answer;
     }
     this.counts.nomatch++;

@@ -36,13 +36,18 @@ export class History {
     for (const tier of this.#tiers) tier.add(sample);
   }
 
-  /** Takes one minute's sample of an earlier run; for the newest hour it is spread evenly. */
+  /**
+   * Takes one minute's sample of an earlier run; for the newest hour it is spread evenly, over the
+   * steps that are past where the minute is not.
+   */
   restore(minute: Sample, nowMs: number): void {
     for (const tier of this.#tiers) {
       if (tier.stepMs >= MINUTE_MS) {
         tier.add(minute);
       } else if (tier.stepMs === 10 * SECOND_MS && minute.atMs >= nowMs - HOUR_MS) {
-        for (const part of spread(minute, MINUTE_MS / tier.stepMs, tier.stepMs)) tier.add(part);
+        const past = Math.floor((nowMs - minute.atMs) / tier.stepMs);
+        const count = Math.max(1, Math.min(past, MINUTE_MS / tier.stepMs));
+        for (const part of spread(minute, count, tier.stepMs)) tier.add(part);
       }
     }
   }

@@ -159,6 +159,20 @@ test("after a restart the minutes before it are spread over the steps of the new
   await second.monitor.stop();
 });
 
+test("a minute that is not over is spread over its steps that are", async () => {
+  const first = bench();
+  await first.monitor.start();
+  first.clock.advance(MINUTE);
+  first.count("messages.received", 9);
+  first.clock.advance(25 * SECOND);
+  await first.monitor.stop();
+  const second = bench(first.clock, first.table);
+  await second.monitor.start();
+  const received = second.monitor.series(3600).map(({ sample }) => sample?.received);
+  expect(received.slice(-2)).toEqual([4, 5]);
+  await second.monitor.stop();
+});
+
 test("seven days are kept, in one small write every ten minutes", async () => {
   const { clock, monitor, table, count } = bench();
   const key = (ms: number) => String(ms).padStart(16, "0");

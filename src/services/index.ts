@@ -38,7 +38,7 @@ export type {
 export type { Figure, Figures } from "./figures.ts";
 export type { LiveSettings, LiveSettingsService } from "./live-settings.ts";
 export type { MetricsService, MetricsSource } from "./metrics.ts";
-export { bridgeMetrics, createMetrics } from "./metrics.ts";
+export { bridgeMetrics, createMetrics, ruleMetrics } from "./metrics.ts";
 export type { MonitorService, MonitorStep } from "./monitor.ts";
 export type { AclSource, AclSourceType, MqttAccess, MqttAuth } from "./mqtt-access.ts";
 export type { PayloadCoding, Publisher, PublishOutcome, PublishRequest } from "./publish.ts";

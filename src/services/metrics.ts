@@ -51,3 +51,18 @@ export function bridgeMetrics(
   for (const { status } of bridges) forwarded += status.forwarded;
   return { "actions.executed": forwarded, "actions.messages": forwarded };
 }
+
+/** Decisions of the access rules by what decided them. */
+export function ruleMetrics(counts: {
+  readonly superuser: number;
+  readonly nomatch: number;
+  readonly matchedAllow: number;
+  readonly matchedDeny: number;
+}): Partial<Metrics> {
+  return {
+    "authorization.superuser": counts.superuser,
+    "authorization.nomatch": counts.nomatch,
+    "authorization.matched_allow": counts.matchedAllow,
+    "authorization.matched_deny": counts.matchedDeny,
+  };
+}

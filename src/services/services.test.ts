@@ -1,12 +1,13 @@
 import { expect, test } from "vitest";
 import { createLog } from "../log/index.ts";
-import { type QoS, topicFilter } from "../mqtt/index.ts";
+import { METRIC_NAMES, type QoS, topicFilter } from "../mqtt/index.ts";
 import { ManualClock } from "../time/index.ts";
 import { createClients } from "./clients.ts";
 import { configWith } from "./configuration/memory-config-store.testing.ts";
 import { createControl } from "./control.ts";
 import { clientInfo, FakeBroker, subscriptionInfo } from "./fake-broker.testing.ts";
 import { createLiveSettings } from "./live-settings.ts";
+import { bridgeMetrics, createMetrics, ruleMetrics } from "./metrics.ts";
 import { createPublisher, type PublishRequest } from "./publish.ts";
 import { createStatistics } from "./statistics.ts";
 import { createSubscriptions } from "./subscriptions.ts";
@@ -285,4 +286,30 @@ test("the bridge cannot be switched on live where none is configured", () => {
   const { service } = liveSettings({}, false);
   expect(() => service.apply({ isBridgeOn: true })).toThrow(/isBridgeOn/);
   expect(service.view().isBridgeOn).toBe(false);
+});
+
+test("metrics are put together from all who count, every name with 0 for nobody", () => {
+  const rules = { superuser: 1, nomatch: 2, matchedAllow: 3, matchedDeny: 4 };
+  const bridges = [{ status: { forwarded: 5 } }, { status: { forwarded: 6 } }];
+  const metrics = createMetrics([
+    { metrics: () => ({ "messages.received": 7 }) },
+    { metrics: () => ruleMetrics(rules) },
+    { metrics: () => bridgeMetrics(bridges) },
+    { levels: () => ({ delayed: { now: 1, max: 8 } }) },
+  ]);
+  expect(metrics.counters()).toMatchObject({
+    "messages.received": 7,
+    "messages.sent": 0,
+    "authorization.superuser": 1,
+    "authorization.nomatch": 2,
+    "authorization.matched_allow": 3,
+    "authorization.matched_deny": 4,
+    "actions.executed": 11,
+    "actions.messages": 11,
+  });
+  expect(Object.keys(metrics.counters())).toEqual([...METRIC_NAMES]);
+  expect(metrics.levels()).toMatchObject({
+    delayed: { now: 1, max: 8 },
+    sessions: { now: 0, max: 0 },
+  });
 });
