@@ -294,6 +294,6 @@ function ruleRoutes<const K extends RuleKind>(
 
 const ID = {
   type: "object",
-  properties: { id: { type: "string", description: "type:name", example: "mqtt:up" } },
+  properties: { id: { type: "string", description: "type:name", example: "mqtt:cloud" } },
   required: ["id"],
 } as const;

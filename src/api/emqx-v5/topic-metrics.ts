@@ -11,7 +11,7 @@ const TEST = "src/api/emqx-v5/topic-metrics.test.ts";
 const TOPIC = {
   type: "string",
   description: "A topic.",
-  example: "plant/line1/temperature",
+  example: "plant/line1/temp",
 } as const;
 
 const REPORT = {

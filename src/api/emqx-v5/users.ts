@@ -69,8 +69,12 @@ export function userRoutes({ users }: Pick<ApiServices, "users">, login: Login):
         body: {
           type: "object",
           properties: {
-            old_pwd: { type: "string", description: "The present password.", example: "public" },
-            new_pwd: PASSWORD,
+            old_pwd: {
+              type: "string",
+              description: "The present password.",
+              example: PASSWORD.example,
+            },
+            new_pwd: { ...PASSWORD, example: "an0ther-Word" },
           },
           required: ["old_pwd", "new_pwd"],
         },
@@ -131,7 +135,11 @@ export function userRoutes({ users }: Pick<ApiServices, "users">, login: Login):
       description: "Ends the token the request came with.",
       access: "own",
       schema: {
-        body: { type: "object", properties: { username: USERNAME }, required: ["username"] },
+        body: {
+          type: "object",
+          properties: { username: { ...USERNAME, example: "admin" } },
+          required: ["username"],
+        },
         answers: { 204: null },
       },
       handle({ body, caller, header }) {

@@ -1,4 +1,5 @@
 import { bodyTypesOf, createTurns, pathParameters, type Route } from "../kit/index.ts";
+import { describeParameter } from "./parameters.ts";
 import { toOpenApi } from "./schema-3-0.ts";
 import { TAGS } from "./tags.ts";
 
@@ -68,8 +69,8 @@ function operationOf(route: Route): Json {
   const { access, schema, path } = route;
   const rule = typeof access === "function" ? access() : (access ?? "any");
   const parameters = [
-    ...parametersOf("path", pathParameters(route)),
-    ...parametersOf("query", schema.query),
+    ...parametersOf("path", path, pathParameters(route)),
+    ...parametersOf("query", path, schema.query),
   ];
   const body = requestBodyOf(route);
   const refusals: Record<string, Json> = {
@@ -98,13 +99,18 @@ function operationOf(route: Route): Json {
   };
 }
 
-function parametersOf(where: "path" | "query", schema: unknown): Json[] {
+function parametersOf(where: "path" | "query", path: string, schema: unknown): Json[] {
   const { properties = {}, required = [] } = (schema ?? {}) as {
     readonly properties?: Readonly<Record<string, unknown>>;
     readonly required?: readonly string[];
   };
-  return Object.entries(properties).map(([name, property]) => {
-    const { description, ...converted } = toOpenApi(property);
+  // Routes that share a schema may have more in it than their path names.
+  const isUsed = (name: string) => where === "query" || path.includes(`{${name}}`);
+  const used = Object.entries(properties).filter(([name]) => isUsed(name));
+  return used.map(([name, property]) => {
+    const own = toOpenApi(property);
+    const known = where === "path" && !("enum" in own) ? describeParameter(path, name) : {};
+    const { description, ...converted }: Json = { ...known, ...own };
     return {
       name,
       in: where,
