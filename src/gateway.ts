@@ -4,6 +4,7 @@ import { type CertificateFile, createAlarms, createAlarmWatch } from "./alarms/i
 import { type Api, createApi } from "./api/index.ts";
 import { checkRules, createAuth } from "./auth/index.ts";
 import { createAutoSubscribe } from "./auto-subscribe/index.ts";
+import { createBackup } from "./backup/index.ts";
 import { createBans } from "./bans/index.ts";
 import {
   bridgeFaults,
@@ -14,7 +15,7 @@ import {
   outboxConfig,
 } from "./bridge/index.ts";
 import { type Broker, boundsWithin, createBroker, createSysTopics } from "./broker/index.ts";
-import type { Config, ConfigStore } from "./config/index.ts";
+import { type Config, type ConfigStore, configPaths } from "./config/index.ts";
 import { createDelayed, type DelayedConfig } from "./delayed/index.ts";
 import { GatewayError, reasonOf } from "./errors/index.ts";
 import { createHealth } from "./health/index.ts";
@@ -229,7 +230,33 @@ export function createGateway(deps: GatewayDeps): Gateway {
     { log, clock, onConnection: (stream, peer) => broker.handle(stream, peer) },
     config,
   );
-  const services = createServices(
+  const backup = createBackup(
+    {
+      log,
+      clock,
+      tables: {
+        bans: tableOf(store, "bans"),
+        mqtt_users: tableOf(store, "mqtt_users"),
+        acl_rules: tableOf(store, "acl_rules"),
+      },
+      config: {
+        stored: () => configStore.stored(),
+        async change(patch) {
+          const draft = async () => ({ patch, pems: {} });
+          await services.configuration.change(draft, { force: false });
+        },
+        putPem: (kind, pem) => configStore.putPem(kind, pem),
+      },
+      // The answer goes out first.
+      requestRestart: () => services.control.request("restart", new Promise(() => {})),
+    },
+    {
+      directory: join(deps.dataDir, "backup"),
+      version: deps.version,
+      pemDirectory: configPaths(deps.dataDir).pem,
+    },
+  );
+  const services: Services = createServices(
     {
       log,
       clock,
@@ -238,6 +265,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       alarms,
       metrics,
       monitor,
+      backup,
       bans,
       delayed,
       deviceMetrics: METRICS,

@@ -17,6 +17,7 @@ import type {
 import type { Clock } from "../time/index.ts";
 import type { BridgesApi } from "./bridge-deps.ts";
 import type {
+  BackupService,
   BansService,
   DelayedService,
   ListenersService,
@@ -357,6 +358,7 @@ export interface ApiServices {
     forceClear(name: string): boolean;
   };
   readonly listeners: ListenersService;
+  readonly backup: BackupService;
   readonly settings: SettingsService;
   readonly bans: BansService;
   readonly delayed: DelayedService;

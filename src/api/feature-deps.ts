@@ -119,3 +119,22 @@ export interface SettingsService {
    */
   change(patch: Readonly<Record<string, unknown>>): Promise<void>;
 }
+
+export interface BackupFileView {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly createdMs: number;
+}
+
+/** Backups of the configuration and of what the API manages. */
+export interface BackupService {
+  export(wanted: {
+    readonly roots?: readonly string[];
+    readonly tables?: readonly string[];
+  }): Promise<BackupFileView>;
+  files(): Promise<readonly BackupFileView[]>;
+  put(name: string, bytes: Buffer): Promise<BackupFileView>;
+  read(name: string): Promise<Buffer>;
+  remove(name: string): Promise<void>;
+  import(name: string): Promise<void>;
+}

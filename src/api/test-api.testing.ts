@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { createAlarms } from "../alarms/index.ts";
 import { checkRules, createAuth } from "../auth/index.ts";
 import { memoryTables } from "../auth/memory-table.testing.ts";
+import { createBackup } from "../backup/index.ts";
 import { createBans } from "../bans/index.ts";
 import { createBridges } from "../bridge/bridges.ts";
 import { MemoryBus } from "../bridge/bus.testing.ts";
@@ -127,6 +128,20 @@ export async function createTestApi(
         setAllowAnonymous: (value) => void anonymous.push(value),
         verifyPassword,
       },
+      backup: createBackup(
+        {
+          log,
+          clock: systemClock,
+          tables: {},
+          config: {
+            stored: () => store.stored(),
+            change: async () => undefined,
+            putPem: (kind, pem) => store.putPem(kind, pem),
+          },
+          requestRestart: () => undefined,
+        },
+        { directory: join(directory, "backup"), version: "9.8.7", pemDirectory: directory },
+      ),
       bans: createBans({
         log,
         clock: systemClock,

@@ -1,6 +1,7 @@
 export type { Command } from "./command-line.ts";
 export { DEFAULT_DATA_DIR, parseCommandLine, USAGE } from "./command-line.ts";
 export { configErrors } from "./config-errors.ts";
+export { configPaths } from "./config-files.ts";
 export type {
   ConfigCheck,
   ConfigStatus,
@@ -14,7 +15,7 @@ export { deviceId } from "./device-id.ts";
 export { diskFiles } from "./durable-files.ts";
 export type { Environment } from "./environment.ts";
 export type { Fault, KeyRow, SchemaTree } from "./format.ts";
-export { MASK } from "./format.ts";
+export { isKeyRow, MASK } from "./format.ts";
 export type { Incident } from "./incidents.ts";
 export type { ConfigInput, LoadedConfig } from "./load.ts";
 export { checkFile, DEFAULT_CONFIG_FILE, loadConfig } from "./load.ts";

@@ -30,6 +30,8 @@ export const CATALOGUE = {
     message: "too many passwords wait to be hashed; try again",
     status: 503,
   },
+  BACKUP_INVALID: { message: "the backup cannot be used: {reason}", status: 400 },
+  BACKUP_NOT_FOUND: { message: "there is no backup {name}", status: 404 },
   BAN_EXISTS: { message: "{as} {who} is banned already", status: 400 },
   BRIDGE_EXISTS: { message: "there is a bridge named {name} already", status: 400 },
   BRIDGE_NOT_FOUND: { message: "there is no bridge named {name}", status: 404 },

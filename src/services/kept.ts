@@ -27,6 +27,25 @@ export interface BansService {
   clear(): Promise<void>;
 }
 
+interface BackupFile {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly createdMs: number;
+}
+
+/** Backups of the configuration and of what the API manages. */
+export interface BackupService {
+  export(wanted: {
+    readonly roots?: readonly string[];
+    readonly tables?: readonly string[];
+  }): Promise<BackupFile>;
+  files(): Promise<readonly BackupFile[]>;
+  put(name: string, bytes: Buffer): Promise<BackupFile>;
+  read(name: string): Promise<Buffer>;
+  remove(name: string): Promise<void>;
+  import(name: string): Promise<void>;
+}
+
 interface DelayedMessage {
   readonly id: string;
   readonly message: Message;

@@ -17,7 +17,7 @@ import {
   type FieldDirectory,
 } from "./field-devices.ts";
 import { createFigures, type Figures, type FiguresDeps } from "./figures.ts";
-import type { BansService, DelayedService } from "./kept.ts";
+import type { BackupService, BansService, DelayedService } from "./kept.ts";
 import {
   createListenersService,
   type ListenersService,
@@ -78,6 +78,7 @@ export interface ServicesDeps {
   readonly alarms: AlarmsService;
   readonly metrics: MetricsService;
   readonly monitor: MonitorService;
+  readonly backup: BackupService;
   readonly bans: BansService;
   readonly delayed: DelayedService;
   readonly deviceMetrics: FiguresDeps["deviceMetrics"];
@@ -116,6 +117,7 @@ export interface Services {
   readonly monitor: MonitorService;
   readonly settings: Settings;
   readonly listeners: ListenersService;
+  readonly backup: BackupService;
   readonly bans: BansService;
   readonly delayed: DelayedService;
   readonly topicSettings: TopicSettings;
@@ -185,6 +187,7 @@ export function createServices(
     }),
     listeners: createListenersService({ listeners: deps.listeners, store: configStore }),
     settings: createSettings(configuration, control, () => configStore.stored()),
+    backup: deps.backup,
     bans: deps.bans,
     delayed: deps.delayed,
     topicSettings: createTopicSettings(configuration, () => configStore.stored()),

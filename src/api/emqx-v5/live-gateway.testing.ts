@@ -66,6 +66,12 @@ export class LiveGateway {
     return this.#parts.gateway;
   }
 
+  /** The application that serves the routes. */
+  get app(): TestRoutes["app"] {
+    if (this.#parts === null) throw new Error("the gateway is not started");
+    return this.#parts.api.app;
+  }
+
   call(method: Method, path: string, call?: Call) {
     if (this.#parts === null) throw new Error("the gateway is not started");
     return this.#parts.api.call(method, path, call);

@@ -4,6 +4,7 @@ import { alarmRoutes } from "./alarms.ts";
 import { apiKeyRoutes } from "./api-keys.ts";
 import { authenticationRoutes } from "./authentication.ts";
 import { authorizationRoutes } from "./authorization.ts";
+import { backupRoutes } from "./backup.ts";
 import { bannedRoutes } from "./banned.ts";
 import { bridgeRoutes } from "./bridges.ts";
 import { clientQueueRoutes } from "./client-queues.ts";
@@ -45,6 +46,7 @@ export function emqxRoutes(services: ApiServices, login: Login): readonly Route[
     ...alarmRoutes(services),
     ...authenticationRoutes(services),
     ...authorizationRoutes(services),
+    ...backupRoutes(services),
     ...bannedRoutes(services),
     ...delayedRoutes(services),
     ...connectorRoutes(services),

@@ -1,0 +1,2 @@
+export type { Backup, BackupDeps, BackupFile, BackupTable } from "./backup.ts";
+export { createBackup } from "./backup.ts";
