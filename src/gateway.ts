@@ -160,7 +160,6 @@ export function createGateway(deps: GatewayDeps): Gateway {
           log.warn({ bridge: name, err: reasonOf(err) }, "what waited for a bridge is still there");
         });
       },
-      epochs: tableOf(store, "bridge_epochs"),
     },
     config.bridges,
   );

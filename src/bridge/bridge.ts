@@ -32,8 +32,6 @@ export interface BridgeDeps {
   readonly node: string;
   /** Keeps what waits for the cloud. */
   readonly outbox: Outbox;
-  /** Names the numbering of the outbox: another once the outbox has begun anew. Without it no marks. */
-  readonly epoch?: () => string;
   /** Finds the cloud's addresses; bridges share one. */
   readonly resolver?: HostResolver;
   /** Raised: the outbox at 50, 80 and 95 %, certificates 30, 7 and 1 days before they end. */
@@ -126,7 +124,6 @@ class CloudBridge implements Bridge {
         maxInflight: cfg.max_inflight,
         ackTimeoutMs: Math.max(ACK_TIMEOUT_MS, 2000 * cfg.keepalive_s),
         maxMessagesPerS: cfg.drain_max_messages_per_s,
-        epoch: cfg.mark_messages ? (deps.epoch ?? null) : null,
       },
     );
     const breaker = new LoopBreaker({

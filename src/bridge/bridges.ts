@@ -5,15 +5,12 @@ import { reasonOf } from "../errors/index.ts";
 import { type Bridge, type BridgeDeps, bridgeClientId, createBridge } from "./bridge.ts";
 import type { Outbox } from "./outbox.ts";
 import { probeServer } from "./probe.ts";
-import type { MarkTable } from "./repeat-filter.ts";
 import { createHostResolver } from "./resolve.ts";
 import type { BridgeStatus } from "./status.ts";
 import { statusObject } from "./sys-topic.ts";
 
 /** What the bridges need from the rest of the gateway. */
-export interface BridgesDeps extends Omit<BridgeDeps, "outbox" | "epoch" | "resolver"> {
-  /** Keeps what names the numbering of each outbox, as long as the outboxes themselves. */
-  readonly epochs?: MarkTable;
+export interface BridgesDeps extends Omit<BridgeDeps, "outbox" | "resolver"> {
   /** Opens what keeps the messages of a bridge, each time the bridge is built. */
   openOutbox(name: string, cfg: BridgeConfig): Outbox;
   /** The bridge is gone for good, and what waited for its cloud with it. */
@@ -66,7 +63,6 @@ class CloudBridges implements Bridges {
   readonly #deps: BridgesDeps;
   readonly #resolver = createHostResolver();
   readonly #bridges = new Map<string, Bridge>();
-  readonly #epochs = new Map<string, string>();
   /** Bridges on their way out, so that `stop` waits for them. */
   readonly #leaving = new Set<Promise<void>>();
   #isStarted = false;
@@ -81,8 +77,6 @@ class CloudBridges implements Bridges {
   async start(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     this.#isStarted = true;
-    await this.#loadEpochs();
-    signal?.throwIfAborted();
     await Promise.all([...this.#bridges.values()].map((bridge) => bridge.start(signal)));
   }
 
@@ -110,10 +104,7 @@ class CloudBridges implements Bridges {
       this.#leave(bridge, () => {
         bridge.retire();
         // One of the same name may have come meanwhile.
-        if (this.#bridges.has(name)) return;
-        this.#epochs.delete(name);
-        this.#deps.epochs?.delete(name);
-        this.#deps.dropOutbox(name);
+        if (!this.#bridges.has(name)) this.#deps.dropOutbox(name);
       });
     }
     for (const [name, cfg] of Object.entries(next)) {
@@ -155,25 +146,9 @@ class CloudBridges implements Bridges {
   }
 
   #build(name: string, cfg: BridgeConfig): Bridge {
-    const { openOutbox, dropOutbox, epochs, ...deps } = this.#deps;
+    const { openOutbox, dropOutbox, ...deps } = this.#deps;
     const outbox = openOutbox(name, cfg);
-    const epoch = () => this.#epochOf(name);
-    return createBridge({ ...deps, resolver: this.#resolver, outbox, epoch }, name, cfg);
-  }
-
-  async #loadEpochs(): Promise<void> {
-    for await (const rows of this.#deps.epochs?.entries() ?? []) {
-      for (const [name, epoch] of rows) this.#epochs.set(name, epoch.toString());
-    }
-  }
-
-  #epochOf(name: string): string {
-    const known = this.#epochs.get(name);
-    if (known !== undefined) return known;
-    const epoch = randomBytes(8).toString("hex");
-    this.#epochs.set(name, epoch);
-    this.#deps.epochs?.put(name, Buffer.from(epoch));
-    return epoch;
+    return createBridge({ ...deps, resolver: this.#resolver, outbox }, name, cfg);
   }
 
   /** In one turn: what is published meanwhile reaches the old bridge or the new one, and only one. */

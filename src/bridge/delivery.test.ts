@@ -72,7 +72,7 @@ class Bench {
         out: new Meter(this.clock),
         onRefused: (reason) => this.refusals.push(reason),
       },
-      { protocolVersion, maxInflight, ackTimeoutMs: 60_000, maxMessagesPerS, epoch: null },
+      { protocolVersion, maxInflight, ackTimeoutMs: 60_000, maxMessagesPerS },
     );
   }
 

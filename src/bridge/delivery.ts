@@ -2,7 +2,6 @@ import { reasonOf } from "../errors/index.ts";
 import type { QoS } from "../mqtt/index.ts";
 import type { Clock, Timer } from "../time/index.ts";
 import type { PublishPacket, PublishResult } from "./connection.ts";
-import { SEQ } from "./marks.ts";
 import type { Meter, Rates } from "./meter.ts";
 import type { OutboundMessage, Outbox, OutboxEntry } from "./outbox.ts";
 import { Pacer } from "./pacer.ts";
@@ -46,8 +45,6 @@ export interface DeliveryConfig {
   readonly maxInflight: number;
   /** Silence about what was sent after which the connection is given up, and all of it sent again. */
   readonly ackTimeoutMs: number;
-  /** Names the numbering of the outbox in the marks of messages; null = no marks. */
-  readonly epoch: (() => string) | null;
   /** QoS 1 and 2; 0 is no limit. */
   readonly maxMessagesPerS: number;
 }
@@ -202,7 +199,7 @@ export class Delivery {
       this.#dropped.link_slow += 1;
       tally?.drop();
     } else {
-      const packet = this.#packet(message, 0, connection.limits, 0, 0);
+      const packet = this.#packet(message, 0, connection.limits, 0);
       if (packet === null) return;
       connection.publish(packet, () => {});
       this.#deps.out.mark();
@@ -275,7 +272,7 @@ export class Delivery {
       return;
     }
     const waitedMs = this.#deps.clock.monotonicMs() - entry.appendedAtMs;
-    const packet = this.#packet(message, waitedMs, connection.limits, packetId, seq);
+    const packet = this.#packet(message, waitedMs, connection.limits, packetId);
     if (packet === null) {
       this.#forget(seq);
       return;
@@ -301,7 +298,6 @@ export class Delivery {
     waitedMs: number,
     limits: ServerLimits,
     packetId: number,
-    seq: number,
   ): PublishPacket | null {
     const { topic, payload, properties } = message;
     const lifeS = properties?.messageExpiryInterval;
@@ -312,7 +308,7 @@ export class Delivery {
       this.#deps.tallies.find(message.rule)?.drop();
       return null;
     }
-    const wire = this.#cfg.protocolVersion === 5 ? toWire(properties, leftS, this.#mark(seq)) : {};
+    const wire = this.#cfg.protocolVersion === 5 ? toWire(properties, leftS) : {};
     const qos = lowerQos(message.qos, limits.maximumQos);
     if (publishBytes({ topic, payload, qos }, wire) > limits.maximumPacketBytes) {
       this.#dropped.server_packet_size += 1;
@@ -328,12 +324,6 @@ export class Delivery {
       packetId,
       properties: wire,
     };
-  }
-
-  /** What tells a gateway at the other end that it has had the message already. */
-  #mark(seq: number): readonly (readonly [string, string])[] {
-    const { epoch } = this.#cfg;
-    return epoch === null || seq === 0 ? [] : [[SEQ, `${epoch()}.${seq}`]];
   }
 
   #track(seq: number, qos: QoS): void {

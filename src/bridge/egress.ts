@@ -1,7 +1,9 @@
+import { randomBytes } from "node:crypto";
 import type { BridgeConfig } from "../config/index.ts";
 import {
   type Bus,
   type Message,
+  type MessageProperties,
   type QoS,
   type Topic,
   topicFilter,
@@ -11,7 +13,7 @@ import type { Delivery } from "./delivery.ts";
 import { gapReports } from "./gap-report.ts";
 import type { LoopBreaker } from "./loop-breaker.ts";
 import { createMapping, type TopicMapping } from "./mapping.ts";
-import { journeyOf, withVia } from "./marks.ts";
+import { journeyOf, withMarks, withoutSeq } from "./marks.ts";
 import type { OutboundMessage, Outbox } from "./outbox.ts";
 import { ruleNames } from "./rule-names.ts";
 import type { RuleTally, Tallies } from "./tally.ts";
@@ -59,6 +61,9 @@ export class Egress {
   readonly #deps: EgressDeps;
   readonly #cfg: EgressConfig;
   #subscriptions: readonly Unsubscribe[] = [];
+  /** With the number it names a message among all that any bridge has ever marked. */
+  readonly #epoch = randomBytes(8).toString("hex");
+  #marked = 0;
   readonly #dropped: Record<EgressDropReason, number> = {
     invalid_topic: 0,
     outbox_failed: 0,
@@ -141,12 +146,24 @@ export class Egress {
       payload,
       qos: rule.qos ?? message.qos,
       retain: rule.retain ?? message.retain,
-      ...(me !== null
-        ? { properties: withVia(properties, me) }
-        : properties !== undefined && { properties }),
+      ...this.#propertiesFor(properties, rule.qos ?? message.qos),
       rule: rule.name,
     };
     return breaker.pass(rule.name, message, () => this.#send(rule, message, outbound));
+  }
+
+  /** Marked where the link can carry marks; QoS 0 is never sent twice and needs no number. */
+  #propertiesFor(
+    given: Message["properties"],
+    qos: QoS,
+  ): { readonly properties?: MessageProperties } {
+    const { isMarking, deviceId } = this.#cfg;
+    if (isMarking) {
+      const seq = qos === 0 ? null : `${this.#epoch}.${++this.#marked}`;
+      return { properties: withMarks(given, deviceId, seq) };
+    }
+    const properties = withoutSeq(given);
+    return properties === undefined ? {} : { properties };
   }
 
   #send(rule: CompiledRule, message: Message, outbound: OutboundMessage): void | Promise<void> {

@@ -25,14 +25,32 @@ export function journeyOf(properties: MessageProperties | undefined, me: string)
   return passed.length >= MAX_HOPS ? "too_far" : "new";
 }
 
-/** The properties of a message that leaves `me` for another broker. */
-export function withVia(properties: MessageProperties | undefined, me: string): MessageProperties {
+/**
+ * The properties of a message that leaves `me` for another broker; `seq` is its own mark. They are
+ * kept with the message, so that it is sent again under the same mark also after a restart.
+ */
+export function withMarks(
+  properties: MessageProperties | undefined,
+  me: string,
+  seq: string | null,
+): MessageProperties {
   const via = find(properties, VIA);
   const others = (properties?.userProperties ?? []).filter(
     ([name]) => name !== VIA && name !== SEQ,
   );
   const path = via === undefined ? me : `${via},${me}`;
-  return { ...properties, userProperties: [...others, [VIA, path]] };
+  const marks: (readonly [string, string])[] = [[VIA, path]];
+  if (seq !== null) marks.push([SEQ, seq]);
+  return { ...properties, userProperties: [...others, ...marks] };
+}
+
+/** The properties without another bridge's mark, which would be taken for ours. */
+export function withoutSeq(
+  properties: MessageProperties | undefined,
+): MessageProperties | undefined {
+  if (find(properties, SEQ) === undefined) return properties;
+  const userProperties = properties?.userProperties?.filter(([name]) => name !== SEQ) ?? [];
+  return { ...properties, userProperties };
 }
 
 /** The value of {@link SEQ} among user properties. */

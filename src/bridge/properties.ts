@@ -1,6 +1,5 @@
 import type { IPublishPacket } from "mqtt";
 import type { MessageProperties, QoS } from "../mqtt/index.ts";
-import { SEQ } from "./marks.ts";
 
 /** The PUBLISH properties as MQTT.js takes and gives them. */
 export type WireProperties = NonNullable<IPublishPacket["properties"]>;
@@ -15,12 +14,9 @@ const MAX_UINT32 = 0xffff_ffff;
 export function toWire(
   properties: MessageProperties | undefined,
   expiryS: number | undefined,
-  marks: readonly (readonly [string, string])[] = [],
 ): WireProperties {
   const { payloadFormatIndicator, contentType, responseTopic, correlationData } = properties ?? {};
-  // A mark belongs to the bridge that made it.
-  const own = (properties?.userProperties ?? []).filter(([name]) => name !== SEQ);
-  const userProperties = [...own, ...marks];
+  const userProperties = properties?.userProperties ?? [];
   return {
     ...(payloadFormatIndicator !== undefined && { payloadFormatIndicator }),
     ...(expiryS !== undefined && { messageExpiryInterval: expiryS }),
