@@ -221,6 +221,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
         configuration: putAside(configStore.status()),
       }),
       storeSetAside: () => store.status().setAside,
+      bridges: () => bridges.list().map(({ status }) => status),
       certificateFiles: () => certificateFiles(configStore.running),
     },
     { watermarks: () => configStore.running.sysmon },

@@ -28,6 +28,7 @@ let others: Omit<Readings, "device">;
 let watermarks: Watermarks;
 let storeAside: ReturnType<AlarmWatchDeps["storeSetAside"]>;
 let files: readonly CertificateFile[];
+let bridges: ReturnType<AlarmWatchDeps["bridges"]>;
 const log = createLog({ level: "fatal" }, { write: () => undefined });
 
 beforeEach(async () => {
@@ -41,6 +42,7 @@ beforeEach(async () => {
   watermarks = defaults();
   storeAside = null;
   files = [];
+  bridges = [];
   alarms = createAlarms(
     { log, clock, bus: { publish: async () => undefined } },
     { node: "n", settings: () => ({ actions: [], size_limit: 1000, validity_period_s: 86_400 }) },
@@ -67,6 +69,7 @@ async function start(): Promise<void> {
       readings: () => ({ device, ...others }),
       storeSetAside: () => storeAside,
       certificateFiles: () => files,
+      bridges: () => bridges,
     },
     { watermarks: () => watermarks },
   );
@@ -242,6 +245,54 @@ describe("each rule", () => {
     await start();
     expect(then({}, 10)).toEqual(["clock_not_synchronised"]);
     expect(then({ clock_synchronised: true }, 10)).toEqual([]);
+  });
+});
+
+describe("bridges", () => {
+  const bridge = (state: string, lastError: string | null = null, name = "cloud") => ({
+    name,
+    state,
+    lastError,
+  });
+
+  it("a link that is down for 30 s is an alarm with its reason, until it is up for 10 s", async () => {
+    bridges = [bridge("connected"), bridge("disabled", null, "off")];
+    await start();
+    bridges = [bridge("waiting", "connection refused"), bridge("disabled", null, "off")];
+    expect(then({}, 30)).toEqual([]);
+    expect(then({}, 10)).toEqual(["connector:mqtt:cloud"]);
+    expect(alarms.active()).toMatchObject([{ details: { reason: "connection refused" } }]);
+    bridges = [bridge("connected")];
+    expect(then({}, 10)).toEqual(["connector:mqtt:cloud"]);
+    expect(then({}, 10)).toEqual([]);
+  });
+
+  it("a link that comes and goes is one alarm, one that comes back soon is none", async () => {
+    await start();
+    for (let i = 0; i < 20; i++) {
+      bridges = [bridge("connecting")];
+      then({}, 20);
+      bridges = [bridge("connected")];
+      then({}, 10);
+    }
+    expect(alarms.history()).toEqual([]);
+    bridges = [bridge("waiting")];
+    then({}, 60);
+    for (let i = 0; i < 20; i++) {
+      bridges = [bridge("connected")];
+      then({}, 10);
+      bridges = [bridge("waiting")];
+      then({}, 10);
+    }
+    expect([names().length, alarms.history().length]).toEqual([1, 0]);
+  });
+
+  it("a bridge that is switched off or removed has no alarm", async () => {
+    bridges = [bridge("waiting"), bridge("waiting", null, "other")];
+    await start();
+    expect(then({}, 40)).toHaveLength(2);
+    bridges = [bridge("disabled")];
+    expect(then({}, 20)).toEqual([]);
   });
 });
 

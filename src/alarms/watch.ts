@@ -17,6 +17,13 @@ export interface AlarmWatchDeps {
     readonly reason: string;
     readonly isRepaired: boolean;
   } | null;
+  /** Every bridge there is now. */
+  bridges(): Iterable<{
+    readonly name: string;
+    /** `connected`, or why not; `disabled` is at somebody's wish. */
+    readonly state: string;
+    readonly lastError: string | null;
+  }>;
   /** Certificates that are in use now. */
   certificateFiles(): readonly CertificateFile[];
 }
@@ -43,6 +50,9 @@ const DAY_MS = 86_400_000;
 /** Days before a certificate's end on which it is said, and said again. */
 const CERTIFICATE_DAYS = [1, 7, 30];
 
+/** A link that comes back at once, as after a restart of the cloud, is no alarm. */
+const BRIDGE_DOWN = { raiseAfterMs: 30_000, clearAfterMs: 10_000 } as const;
+
 interface Watched {
   /** Since when it is otherwise than the alarm says, monotonic ms; null when it is not. */
   sinceMs: number | null;
@@ -59,6 +69,7 @@ export function createAlarmWatch(deps: AlarmWatchDeps, cfg: AlarmWatchConfig): A
   const watched = new Map<Rule, Watched>(
     RULES.map((rule) => [rule, { sinceMs: null, isRaised: false }]),
   );
+  const bridges = new Map<string, Watched>();
   let timers: readonly Timer[] = [];
   let expiries: readonly Expiry[] = [];
   let told = new Map<string, string>();
@@ -69,10 +80,36 @@ export function createAlarmWatch(deps: AlarmWatchDeps, cfg: AlarmWatchConfig): A
     const readings = deps.readings();
     const watermarks = cfg.watermarks();
     for (const [rule, state] of watched) follow(rule, state, rule.judge(readings, watermarks));
+    judgeBridges();
     judgeCertificates();
   }
 
-  function follow(rule: Rule, state: Watched, judgement: ReturnType<Rule["judge"]>): void {
+  function judgeBridges(): void {
+    const gone = new Set(bridges.keys());
+    for (const { name: bridge, state, lastError } of deps.bridges()) {
+      const name = `connector:mqtt:${bridge}`;
+      gone.delete(name);
+      const watch = bridges.get(name) ?? { sinceMs: null, isRaised: false };
+      bridges.set(name, watch);
+      const isRight = state === "connected" || state === "disabled";
+      const details = { bridge, ...(lastError === null ? {} : { reason: lastError }) };
+      const message = `Bridge ${bridge} is down.`;
+      const judgement = isRight
+        ? ({ is: "right" } as const)
+        : { is: "wrong" as const, message, details };
+      follow({ name, ...BRIDGE_DOWN }, watch, judgement);
+    }
+    for (const name of gone) {
+      alarms.clear(name);
+      bridges.delete(name);
+    }
+  }
+
+  function follow(
+    rule: Pick<Rule, "name" | "raiseAfterMs" | "clearAfterMs">,
+    state: Watched,
+    judgement: ReturnType<Rule["judge"]>,
+  ): void {
     const isOtherwise = judgement.is === (state.isRaised ? "right" : "wrong");
     if (judgement.is === "right") before.delete(rule.name);
     if (!isOtherwise) {
@@ -147,6 +184,10 @@ export function createAlarmWatch(deps: AlarmWatchDeps, cfg: AlarmWatchConfig): A
 export function renderAlarmTable(): string {
   const rows = [
     ...RULES.map(({ name, doc }) => [`\`${name}\``, doc]),
+    [
+      "`connector:mqtt:<bridge>`",
+      "The link of a bridge is down for 30 s; it is up for 10 s, or the bridge is switched off or gone.",
+    ],
     [
       "`certificate_expiry/<use>`",
       "A certificate of the listeners expires within 30, 7, 1 days, or has; a new one is there.",
