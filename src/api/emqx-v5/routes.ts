@@ -7,6 +7,7 @@ import { authorizationRoutes } from "./authorization.ts";
 import { backupRoutes } from "./backup.ts";
 import { bannedRoutes } from "./banned.ts";
 import { bridgeRoutes } from "./bridges.ts";
+import { clientAuthorizationRoutes } from "./client-authorization.ts";
 import { clientQueueRoutes } from "./client-queues.ts";
 import { clientSubscriptionRoutes } from "./client-subscriptions.ts";
 import { clientRoutes } from "./clients.ts";
@@ -56,6 +57,7 @@ export function emqxRoutes(services: ApiServices, login: Login): readonly Route[
     ...topicFeatureRoutes(services),
     ...clientRoutes(services),
     ...clientV2Routes(services),
+    ...clientAuthorizationRoutes(services),
     ...clientQueueRoutes(services),
     ...clientSubscriptionRoutes(services),
     ...publishRoutes(services),
