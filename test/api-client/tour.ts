@@ -68,6 +68,40 @@ await got("error codes", stranger.GET("/error_codes"));
 await got("schemas", stranger.GET("/schemas/{name}", { params: { path: { name: "hotconf" } } }));
 
 await got(
+  "publish",
+  api.POST("/publish", { body: { topic: "tour/a", payload: "x", qos: 1, retain: true } }),
+);
+await got(
+  "publish in bulk",
+  api.POST("/publish/bulk", {
+    body: [{ topic: "tour/b", payload: "eA==", payload_encoding: "base64" }],
+  }),
+);
+const kept = await got(
+  "retained messages",
+  api.GET("/mqtt/retainer/messages", { params: { query: { topic: "tour/#" } } }),
+);
+check("what was published is kept", kept.data[0]?.topic === "tour/a");
+await got(
+  "remove a retained message",
+  api.DELETE("/mqtt/retainer/message/{topic}", { params: { path: { topic: "tour/a" } } }),
+);
+const clients = await got("clients", api.GET("/clients", { params: { query: { limit: 10 } } }));
+check("clients come in pages", clients.meta.limit === 10);
+await got("clients by cursor", api.GET("/clients_v2", { params: { query: { limit: 10 } } }));
+await got("subscriptions", api.GET("/subscriptions", { params: { query: { qos: 1 } } }));
+await got("topics", api.GET("/topics"));
+const ban = { as: "clientid", who: "tour-guest" } as const;
+await got("ban", api.POST("/banned", { body: { ...ban, reason: "tour" } }));
+await got("lift the ban", api.DELETE("/banned/{as}/{who}", { params: { path: ban } }));
+await got("listeners", api.GET("/listeners"));
+await got("connectors", api.GET("/connectors"));
+await got("actions", api.GET("/actions"));
+await got("authenticators", api.GET("/authentication"));
+await got("authorization", api.GET("/authorization/sources"));
+await got("rewriting", api.PUT("/mqtt/topic_rewrite", { body: [] }));
+
+await got(
   "add a user",
   api.POST("/users", {
     body: { username: "tourist", password: "tourist-1", role: "viewer", description: "" },
