@@ -7,12 +7,13 @@ import {
   type MetricName,
 } from "../../../mqtt/index.ts";
 import type { ApiServices } from "../../deps.ts";
+import { builtInRuleCount, builtInUserCount } from "./access.ts";
 import { type Family, single } from "./exposition.ts";
 
 /** What the Prometheus operations are made of. */
 export type PrometheusServices = Pick<
   ApiServices,
-  "node" | "metrics" | "figures" | "configuration"
+  "node" | "metrics" | "figures" | "configuration" | "mqttAccess" | "bans"
 > & { readonly statistics: Pick<ApiServices["statistics"], "node" | "device"> };
 
 /** Names that do not follow from the metric's (reference §5.4.4). */
@@ -29,6 +30,7 @@ export async function statsFamilies(services: PrometheusServices): Promise<reado
     ...brokerFamilies(services),
     ...machineFamilies(services),
     await certificateFamily(services),
+    ...recordFamilies(services),
     ...own.map((figure) => ({ ...figure, name: `tidegate_${figure.name}` })),
   ];
 }
@@ -80,6 +82,23 @@ function machineFamilies({ statistics }: PrometheusServices): readonly Family[] 
   ];
 }
 
+function recordFamilies({ mqttAccess }: PrometheusServices): readonly Family[] {
+  return [
+    single(
+      "emqx_authn_builtin_record_count",
+      "gauge",
+      "Users of the built-in database.",
+      builtInUserCount(mqttAccess),
+    ),
+    single(
+      "emqx_authz_builtin_record_count",
+      "gauge",
+      "Rules of the built-in database, by client, user, and for everybody.",
+      builtInRuleCount(mqttAccess),
+    ),
+  ];
+}
+
 async function certificateFamily({ configuration }: PrometheusServices): Promise<Family> {
   const config = configuration.running();
   const { tls, wss } = config.listeners;
@@ -107,62 +126,6 @@ function expiryOf(pem: string): number | null {
     // The listener says what is wrong with its file.
     return null;
   }
-}
-
-/** Login and access rules. */
-export function authFamilies({ metrics, configuration }: PrometheusServices): readonly Family[] {
-  const counters = metrics.counters();
-  const { auth, acl } = configuration.current();
-  const authn = { id: "password_based:built_in_database" };
-  const authz = { type: "file" };
-  const one = (
-    name: string,
-    kind: Family["kind"],
-    doc: string,
-    labels: Readonly<Record<string, string>>,
-    value: number,
-  ): Family => ({ name, kind, doc, samples: [{ labels, value }] });
-  const success = counters["authentication.success"] - counters["authentication.success.anonymous"];
-  const failed = counters["authentication.failure"];
-  return [
-    one("emqx_authn_enable", "gauge", "1 while users are verified.", authn, 1),
-    one("emqx_authn_status", "gauge", "1 while it works.", authn, 1),
-    one("emqx_authn_total", "counter", "Clients verified.", authn, success + failed),
-    one("emqx_authn_success", "counter", "Clients accepted.", authn, success),
-    one("emqx_authn_failed", "counter", "Clients refused.", authn, failed),
-    one("emqx_authn_users_count", "gauge", "Configured users.", authn, auth.users.length),
-    one("emqx_authz_enable", "gauge", "1 while rules are asked.", authz, 1),
-    one("emqx_authz_status", "gauge", "1 while it works.", authz, 1),
-    one(
-      "emqx_authz_total",
-      "counter",
-      "Decisions that asked the rules.",
-      authz,
-      counters["authorization.cache_miss"],
-    ),
-    one(
-      "emqx_authz_allow",
-      "counter",
-      "Decisions by a rule that allows.",
-      authz,
-      counters["authorization.matched_allow"],
-    ),
-    one(
-      "emqx_authz_deny",
-      "counter",
-      "Decisions by a rule that denies.",
-      authz,
-      counters["authorization.matched_deny"],
-    ),
-    one(
-      "emqx_authz_nomatch",
-      "counter",
-      "Decisions by default.",
-      authz,
-      counters["authorization.nomatch"],
-    ),
-    one("emqx_authz_rules_count", "gauge", "Configured rules.", authz, acl.rules.length),
-  ];
 }
 
 function numberOf(value: unknown): number | null {

@@ -2,18 +2,29 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { text as textOf } from "node:stream/consumers";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { type Auth, createAuth } from "../../../auth/index.ts";
+import { memoryTables } from "../../../auth/memory-table.testing.ts";
+import { createLog } from "../../../log/index.ts";
 import { LEVEL_NAMES, METRIC_NAMES } from "../../../mqtt/index.ts";
-import {
-  configWith,
-  MemoryConfigStore,
-} from "../../../services/configuration/memory-config-store.testing.ts";
+import type { MemoryConfigStore } from "../../../services/configuration/memory-config-store.testing.ts";
 import { createFigures } from "../../../services/figures.ts";
 import { createMetrics } from "../../../services/index.ts";
+import { createMqttAccess, type MqttAccess } from "../../../services/mqtt-access.ts";
+import { systemClock } from "../../../time/index.ts";
 import { startApi, type TestRoutes } from "../kit/kit.testing.ts";
+import { liveConfiguration } from "../watching.testing.ts";
 import { renderFamilies } from "./exposition.ts";
 import { prometheusRoutes } from "./index.ts";
 
 const NODE = "tidegate@127.0.0.1";
+const ban = {
+  as: "clientid",
+  who: "x",
+  by: "",
+  reason: "",
+  atMs: 0,
+  untilMs: null,
+} as const;
 
 /** Reads the text format, on Debian's Python, as Prometheus's own library does, and answers with all samples. */
 const READER = `
@@ -46,9 +57,17 @@ async function read(exposition: unknown): Promise<readonly Row[]> {
 
 let api: TestRoutes;
 let store: MemoryConfigStore;
+let live: ReturnType<typeof liveConfiguration>;
+let auth: Auth;
+let mqttAccess: MqttAccess;
 
 beforeEach(async () => {
-  store = new MemoryConfigStore(configWith({}));
+  live = liveConfiguration((next) => auth.reconfigure(next));
+  store = live.store;
+  const log = createLog({ level: "fatal" });
+  auth = createAuth({ log, clock: systemClock, store: memoryTables() }, store.stored());
+  await auth.start();
+  mqttAccess = createMqttAccess({ auth, configuration: live });
   const rates = { now: 0, last5m: 0, max: 0 };
   const bridge = {
     config: { enable: true },
@@ -136,19 +155,27 @@ beforeEach(async () => {
         configuration: store.status(),
       }),
     },
+    mqttAccess,
+    bans: {
+      list: () => [ban, ban],
+      add: () => Promise.resolve(ban),
+      remove: () => Promise.resolve(false),
+      clear: () => Promise.resolve(),
+    },
     configuration: {
+      ...live,
       running: () => store.stored(),
-      current: () => store.stored(),
       status: () => store.status(),
       pemTexts: async () => ({ cert: null, ca: null }),
-      change: async (draft: (stored: typeof store.running) => Promise<{ patch: object }>) =>
-        store.change({ ...(await draft(store.stored())).patch }, async () => undefined),
     },
   };
   api = await startApi(prometheusRoutes(services));
 });
 
-afterEach(() => api.close());
+afterEach(async () => {
+  await api.close();
+  await auth.stop();
+});
 
 test("Prometheus's own library reads every counter and level under EMQX's name", async () => {
   const { status, body, headers } = await api.call("GET", "/prometheus/stats");
@@ -221,11 +248,59 @@ test("bridges are connectors, and their rules towards the cloud actions", async 
   expect(rows.some(([, , { id }]) => id === "mqtt:down")).toBe(false);
 });
 
-test("logins and rules have metrics", async () => {
+test("logins, rules and bans have metrics, by who decides", async () => {
+  const none = await read((await api.call("GET", "/prometheus/auth")).body);
+  expect(none).toEqual([["emqx_banned_count", "gauge", {}, 2]]);
+  await live.change(async () => ({
+    patch: {
+      auth: { built_in_database: {} },
+      acl: {
+        sources: [
+          { type: "file", rules: '{deny, all, all, ["no"]}.' },
+          { type: "built_in_database", enable: false },
+        ],
+      },
+    },
+  }));
+  await mqttAccess.users().create({ userId: "ann", password: "right", isSuperuser: false });
+  const login = (password: string) =>
+    auth.authenticate({
+      clientId: "c",
+      username: "ann",
+      password: Buffer.from(password),
+      peer: { listener: "tcp", address: "127.0.0.1", tcpPort: 1, certificate: null },
+    });
+  expect(await login("right")).toBe("accepted");
+  expect(await login("wrong")).toBe("bad_credentials");
+  const rule = { topic: "t", permission: "allow", action: "all", qos: [0], retain: "all" } as const;
+  await mqttAccess.rules().putAll([rule]);
+  await mqttAccess.rules().put("users", { name: "ann", rules: [rule] });
+  for (const topic of ["no", "yes"]) {
+    auth.authorize({
+      clientId: "c",
+      username: "ann",
+      address: "127.0.0.1",
+      isSuperuser: false,
+      action: "publish",
+      topic,
+      qos: 0,
+      retain: false,
+    });
+  }
   const rows = await read((await api.call("GET", "/prometheus/auth")).body);
   const id = "password_based:built_in_database";
-  expect(rows).toContainEqual(["emqx_authn_success", "counter", { id }, 4]);
-  expect(rows).toContainEqual(["emqx_authz_rules_count", "gauge", { type: "file" }, 0]);
+  expect(rows).toContainEqual(["emqx_authn_success", "counter", { id }, 1]);
+  expect(rows).toContainEqual(["emqx_authn_failed", "counter", { id }, 1]);
+  expect(rows).toContainEqual(["emqx_authn_total", "counter", { id }, 2]);
+  expect(rows).toContainEqual(["emqx_authn_users_count", "gauge", { id }, 1]);
+  expect(rows).toContainEqual(["emqx_authz_deny", "counter", { type: "file" }, 1]);
+  expect(rows).toContainEqual(["emqx_authz_nomatch", "counter", { type: "file" }, 1]);
+  const type = "built_in_database";
+  expect(rows).toContainEqual(["emqx_authz_enable", "gauge", { type }, 0]);
+  expect(rows).toContainEqual(["emqx_authz_rules_count", "gauge", { type }, 2]);
+  const stats = await read((await api.call("GET", "/prometheus/stats")).body);
+  expect(stats).toContainEqual(["emqx_authn_builtin_record_count", "gauge", {}, 1]);
+  expect(stats).toContainEqual(["emqx_authz_builtin_record_count", "gauge", {}, 2]);
 });
 
 test("metrics need a login until that is switched off, which applies at once", async () => {

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
 import { ApiError, ok, type Route, route, text } from "../kit/index.ts";
+import { authFamilies } from "./access.ts";
 import { EXPOSITION_TYPE, type Family, renderFamilies } from "./exposition.ts";
-import { authFamilies, type PrometheusServices, statsFamilies } from "./families.ts";
+import { type PrometheusServices, statsFamilies } from "./families.ts";
 import { integrationFamilies } from "./integration.ts";
 
 const TEST = "src/api/emqx-v5/prometheus/prometheus.test.ts";
