@@ -23,7 +23,8 @@ import { storeSource, sumOf, usedPercent, writesSource } from "./store.ts";
 
 /**
  * Every metric of the device, under the source it is read from. Periods and origins are the
- * source's; publishers, the API and the documents read the rows.
+ * source's; publishers, the API and the documents read the rows. One long file, because it is one
+ * table: what is measured is seen at a glance, and a metric is one row here and nothing elsewhere.
  */
 export const METRIC_GROUPS: readonly MetricGroup[] = [
   group(modelSource, [
