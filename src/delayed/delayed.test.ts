@@ -118,6 +118,28 @@ test("what fell due while the gateway was off is published soon after the start"
   expect(again.topics()).toEqual(["t"]);
 });
 
+test("what is added before the start is kept once, and nothing is taken after the stop", async () => {
+  const clock = new ManualClock();
+  const table = new MemoryTable();
+  const out: string[] = [];
+  const delayed = createDelayed(
+    {
+      log,
+      clock,
+      table,
+      gatewayMs: () => clock.monotonicMs(),
+      release: (released) => Promise.resolve(void out.push(released.topic)),
+    },
+    DEFAULTS,
+  );
+  await delayed.add(message("early"), 0);
+  await delayed.start();
+  clock.advance(1);
+  expect(out).toEqual(["early"]);
+  await delayed.stop();
+  expect(delayed.add(message("late"), 0)).toBeNull();
+});
+
 test("a publisher hears of a failed commit, and the message is not kept", async () => {
   const { delayed, table } = await open();
   table.isFailing = true;

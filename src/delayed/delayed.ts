@@ -65,7 +65,7 @@ export interface Delayed {
   readonly isEnabled: boolean;
   /**
    * Keeps a message for `delayMs`; recorded when this returns, durable when the promise resolves.
-   * Null when a bound is reached. @throws (rejects) STORE_FULL, STORE_WRITE_FAILED
+   * Null when a bound is reached, and after the stop; before the start it works already. @throws (rejects) STORE_FULL, STORE_WRITE_FAILED
    */
   add(message: Message, delayMs: number): Promise<void> | null;
   /** In order of arrival. */
@@ -103,6 +103,7 @@ export function createDelayed(deps: DelayedDeps, cfg: DelayedConfig): Delayed {
   let unsettled = 0;
   let timer: Timer | null = null;
   let isRunning = false;
+  let isStopped = false;
   let isStuck = false;
   let added = 0;
   let taken = 0;
@@ -210,7 +211,8 @@ export function createDelayed(deps: DelayedDeps, cfg: DelayedConfig): Delayed {
         for (const [id, value] of slice) {
           const record = readRecord(value);
           if (record === null) log.error({ id }, "a delayed message is unreadable and left out");
-          else enter(id, record);
+          // Wills that fell due while the gateway was off may have come before.
+          else if (!entries.has(id)) enter(id, record);
         }
       }
       if (entries.size > 0) log.info({ count: entries.size }, "delayed messages read");
@@ -220,6 +222,7 @@ export function createDelayed(deps: DelayedDeps, cfg: DelayedConfig): Delayed {
 
     async stop() {
       isRunning = false;
+      isStopped = true;
       timer?.cancel();
       timer = null;
     },
@@ -233,7 +236,7 @@ export function createDelayed(deps: DelayedDeps, cfg: DelayedConfig): Delayed {
     },
 
     add(message, delayMs) {
-      if (!isRunning || !hasRoom(message)) return null;
+      if (isStopped || !hasRoom(message)) return null;
       const record: DelayedRecord = {
         message,
         publishedMs: clock.nowMs(),

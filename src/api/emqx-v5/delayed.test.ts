@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { delayedRoutes } from "./delayed.ts";
 import { LiveGateway, until } from "./live-gateway.testing.ts";
+import { publishRoutes } from "./publish.ts";
 
 const start = () => LiveGateway.start((services) => delayedRoutes(services));
 const NODE = "tidegate%40127.0.0.1";
@@ -39,6 +40,19 @@ test("a delayed message comes when its time is over, also after a restart", asyn
       from_username: null,
     },
   ]);
+});
+
+test("a message published through the API waits like any other", async () => {
+  const live = await LiveGateway.start((services) => [
+    ...delayedRoutes(services),
+    ...publishRoutes(services),
+  ]);
+  const body = { topic: "$delayed/100/a", payload: "hello", qos: 1 };
+  const answer = await live.call("POST", "/publish", { body });
+  expect(answer).toMatchObject({ status: 200, body: { id: expect.any(String) } });
+  expect(await rows(live)).toMatchObject([{ topic: "a", delayed_interval: 100, qos: 1 }]);
+  const wrong = await live.call("POST", "/publish", { body: { ...body, topic: "$delayed/a" } });
+  expect(wrong.status).toBe(400);
 });
 
 test("a message that waits can be read and taken back by id and by topic", async () => {
