@@ -72,6 +72,8 @@ export interface Administration {
 
 /** Done in one turn of the loop when there is much. */
 const SLICE = 500;
+/** Removed in one commit. */
+const GROUP = 5000;
 
 const REFUSALS: ReadonlyMap<number, string> = new Map([
   [REASON.topicFilterInvalid, "it has too many levels"],
@@ -198,6 +200,7 @@ export function administration(engine: Engine): Administration {
       for (const topic of topics) {
         if (retained.remove(topic)) removed++;
         if (++seen % SLICE === 0) await new Promise((resolve) => setImmediate(resolve));
+        if (removed > 0 && seen % GROUP === 0) await committed();
       }
       if (removed > 0) await committed();
       return removed;

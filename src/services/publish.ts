@@ -73,7 +73,7 @@ export interface Publisher {
 
 /** Fixed header and packet id of the largest PUBLISH (MQTT 5.0 §2.1, §3.3.2). */
 const PUBLISH_OVERHEAD_BYTES = 7;
-/** Published in one turn of the loop. */
+/** Checked, or published, in one turn of the loop. */
 const BATCH = 100;
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?$/;
@@ -119,7 +119,11 @@ export function createPublisher(deps: PublishDeps): Publisher {
     },
 
     async publishAll(requests) {
-      const messages = requests.flatMap(messagesOf);
+      const messages: Message[] = [];
+      for (const [i, request] of requests.entries()) {
+        messages.push(...messagesOf(request));
+        if (i % BATCH === BATCH - 1) await nextTurn();
+      }
       const outcomes: Promise<PublishOutcome | null>[] = [];
       for (const message of messages) {
         outcomes.push(send(message).catch(() => null));

@@ -6,7 +6,7 @@ import { ApiError, inTurns, ok, PAGE_QUERY, parseSize, type Route, route } from 
 import { MESSAGE_PROPERTIES, messageView } from "./message-view.ts";
 
 /** More payload than this is never gathered for one page; the next one goes on. */
-const MOST_BYTES = 16_777_216;
+const MOST_BYTES = 4_194_304;
 /** Digits of a place in `inserted_at`, which is in nanoseconds. */
 const PLACE_DIGITS = String(QUEUE_PLACES - 1).length;
 /** Priority of every message. */
@@ -139,7 +139,7 @@ function queueRoute({ clients }: ClientServices, spec: QueueRoute): Route {
         maxBytes: budget,
       });
       const messages = within(page.messages, budget);
-      const data = await inTurns(messages, (view) => rowOf(view, part, query.payload), 8);
+      const data = await inTurns(messages, (view) => rowOf(view, part, query.payload), 1);
       const start = positionOf(page.first, part);
       const last = messages.at(-1);
       const position = page.first === null ? "none" : query.position;
