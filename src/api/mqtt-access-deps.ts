@@ -89,6 +89,7 @@ export interface MqttAuthStatus {
     readonly qos: 0 | 1 | 2;
     readonly retain: boolean;
     readonly isAllowed: boolean;
+    readonly atMs: number;
   }>;
 }
 
@@ -135,5 +136,5 @@ export interface MqttAccess {
   settings(): AclSettings;
   setSettings(settings: AclSettings): Promise<void>;
   rememberedDecisions: MqttAuthStatus["rememberedDecisions"];
-  forgetDecisions(): void;
+  forgetDecisions(clientId?: string): void;
 }

@@ -56,6 +56,8 @@ export interface RememberedDecision {
   readonly qos: 0 | 1 | 2;
   readonly retain: boolean;
   readonly isAllowed: boolean;
+  /** When the newest decision on this topic was made, wall clock, ms. */
+  readonly atMs: number;
 }
 
 /** Outcomes of all checks that were not answered from a connection's own memory. */
@@ -77,8 +79,15 @@ export interface AclCounts {
 interface View extends Values {
   /** By section, the rules that name clients, users or addresses and are about this one. */
   readonly personal: readonly (readonly Rule[])[];
-  /** Recent decisions by topic: which kinds of PUBLISH are known, and of these which are allowed. */
-  readonly publishes: Map<string, number>;
+  /** Recent decisions by topic. */
+  readonly publishes: Map<string, Decisions>;
+}
+
+/** Decisions on one topic. */
+interface Decisions {
+  /** Which kinds of PUBLISH are known, and of these which are allowed. */
+  readonly bits: number;
+  readonly atMs: number;
 }
 
 /**
@@ -98,6 +107,7 @@ const KNOWN_SHIFT = 6;
  */
 export class Acl {
   #settings: AclSettings;
+  readonly #nowMs: () => number;
   /** By client id. */
   readonly #views = new Map<string, View>();
   #kept = 0;
@@ -112,8 +122,10 @@ export class Acl {
     decided: 0,
   };
 
-  constructor(settings: AclSettings) {
+  /** @param nowMs the wall clock */
+  constructor(settings: AclSettings, nowMs: () => number) {
     this.#settings = settings;
+    this.#nowMs = nowMs;
   }
 
   replace(settings: AclSettings): void {
@@ -127,14 +139,18 @@ export class Acl {
     this.#kept = 0;
   }
 
+  forgetClient(clientId: string): void {
+    this.#views.delete(clientId);
+  }
+
   /** What is remembered of one client. */
   *remembered(clientId: string): Iterable<RememberedDecision> {
-    for (const [topic, bits] of this.#views.get(clientId)?.publishes ?? []) {
+    for (const [topic, { bits, atMs }] of this.#views.get(clientId)?.publishes ?? []) {
       for (const retain of [false, true]) {
         for (const qos of [0, 1, 2] as const) {
           const bit = publishBit(qos, retain);
           if ((bits & (bit << KNOWN_SHIFT)) === 0) continue;
-          yield { topic, qos, retain, isAllowed: (bits & bit) !== 0 };
+          yield { topic, qos, retain, isAllowed: (bits & bit) !== 0, atMs };
         }
       }
     }
@@ -159,7 +175,7 @@ export class Acl {
     const { topic } = request;
     const bit = publishBit(request.qos, request.retain);
     const view = this.#viewOf(request);
-    const known = view.publishes.get(topic) ?? 0;
+    const known = view.publishes.get(topic)?.bits ?? 0;
     if ((known & (bit << KNOWN_SHIFT)) !== 0) {
       this.counts.remembered++;
       return (known & bit) !== 0;
@@ -171,7 +187,8 @@ export class Acl {
         if (publishes.size >= this.#settings.cache.maxSize) publishes.clear();
         this.#keep(1);
       }
-      publishes.set(topic, known | (bit << KNOWN_SHIFT) | (isAllowed ? bit : 0));
+      const bits = known | (bit << KNOWN_SHIFT) | (isAllowed ? bit : 0);
+      publishes.set(topic, { bits, atMs: this.#nowMs() });
     }
     return isAllowed;
   }

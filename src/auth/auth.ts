@@ -116,7 +116,8 @@ export interface Auth {
   sourceStatus(type: SourceType): SourceStatus;
   /** Decisions remembered for a client; they never outlive a change. */
   rememberedDecisions(clientId: string): Iterable<RememberedDecision>;
-  forgetDecisions(): void;
+  /** Of one client, or of all. */
+  forgetDecisions(clientId?: string): void;
   /**
    * Changes with the access rules, so that the broker may remember answers in between; negative
    * while it is not to.
@@ -305,7 +306,8 @@ export function createAuth(deps: AuthDeps, cfg: AuthConfig): Auth {
     databaseStatus: () => ({ ...asked, rates: meter.rates() }),
     sourceStatus: (type) => rules.status(type),
     rememberedDecisions: (clientId) => rules.remembered(clientId),
-    forgetDecisions: () => rules.changed(),
+    forgetDecisions: (clientId) =>
+      clientId === undefined ? rules.changed() : rules.forgetClient(clientId),
     get denyAction() {
       return rules.denyAction;
     },

@@ -113,8 +113,8 @@ describe("decisions", () => {
     ask("t2", { qos: 1, retain: true });
     ask("x/1");
     expect([...rules.remembered("c1")]).toEqual([
-      { topic: "t1", qos: 0, retain: false, isAllowed: true },
-      { topic: "t2", qos: 1, retain: true, isAllowed: true },
+      { topic: "t1", qos: 0, retain: false, isAllowed: true, atMs: clock.nowMs() },
+      { topic: "t2", qos: 1, retain: true, isAllowed: true, atMs: clock.nowMs() },
     ]);
     ask("t3");
     ask("t4");

@@ -58,7 +58,7 @@ export class Rules {
     };
     this.#sources = { file: this.#newSource(), built_in_database: this.#newSource() };
     this.#cfg = cfg;
-    this.#acl = new Acl(this.#settings(cfg));
+    this.#acl = new Acl(this.#settings(cfg), () => deps.clock.nowMs());
   }
 
   start(): void {
@@ -102,6 +102,12 @@ export class Rules {
 
   authorize(request: AclRequest): boolean {
     return this.#acl.authorize(request);
+  }
+
+  /** What is remembered of one client goes, at its connection too. */
+  forgetClient(clientId: string): void {
+    this.#acl.forgetClient(clientId);
+    this.#revision++;
   }
 
   remembered(clientId: string): Iterable<RememberedDecision> {

@@ -93,8 +93,9 @@ export interface MqttAuth {
     readonly qos: 0 | 1 | 2;
     readonly retain: boolean;
     readonly isAllowed: boolean;
+    readonly atMs: number;
   }>;
-  forgetDecisions(): void;
+  forgetDecisions(clientId?: string): void;
 }
 
 /** Where something moves to in a list. */
@@ -140,7 +141,7 @@ export interface MqttAccess {
   settings(): AclSettings;
   setSettings(settings: AclSettings): Promise<void>;
   rememberedDecisions: MqttAuth["rememberedDecisions"];
-  forgetDecisions(): void;
+  forgetDecisions(clientId?: string): void;
 }
 
 export interface MqttAccessDeps {
@@ -241,7 +242,7 @@ export function createMqttAccess({ auth, configuration }: MqttAccessDeps): MqttA
     setSettings: ({ no_match, deny_action, cache }) =>
       change(() => ({ acl: { no_match, deny_action, cache } })),
     rememberedDecisions: (clientId) => auth.rememberedDecisions(clientId),
-    forgetDecisions: () => auth.forgetDecisions(),
+    forgetDecisions: (clientId) => auth.forgetDecisions(clientId),
   };
 }
 

@@ -3,8 +3,8 @@ import { type BrokerApi, startBrokerApi } from "./broker-api.testing.ts";
 import { clientAuthorizationRoutes } from "./client-authorization.ts";
 
 const remembered = [
-  { topic: "a", qos: 1, retain: false, isAllowed: true },
-  { topic: "secret", qos: 0, retain: true, isAllowed: false },
+  { topic: "a", qos: 1, retain: false, isAllowed: true, atMs: 1_700_000_000_000 },
+  { topic: "secret", qos: 0, retain: true, isAllowed: false, atMs: 1_700_000_000_001 },
 ] as const;
 
 let api: BrokerApi;
@@ -13,8 +13,8 @@ let isForgotten = false;
 beforeAll(async () => {
   const mqttAccess = {
     rememberedDecisions: (clientId: string) => (clientId === "c" && !isForgotten ? remembered : []),
-    forgetDecisions() {
-      isForgotten = true;
+    forgetDecisions(clientId?: string) {
+      isForgotten = clientId === "c";
     },
   };
   api = await startBrokerApi(({ clients }) => clientAuthorizationRoutes({ clients, mqttAccess }));
@@ -28,8 +28,18 @@ it("shows what is remembered of a client, until it is forgotten", async () => {
   expect(await api.send("GET", cache)).toEqual({
     status: 200,
     body: [
-      { access: { action_type: "publish", qos: 1, retain: false }, topic: "a", result: "allow" },
-      { access: { action_type: "publish", qos: 0, retain: true }, topic: "secret", result: "deny" },
+      {
+        access: { action_type: "publish", qos: 1, retain: false },
+        topic: "a",
+        result: "allow",
+        updated_time: 1_700_000_000_000,
+      },
+      {
+        access: { action_type: "publish", qos: 0, retain: true },
+        topic: "secret",
+        result: "deny",
+        updated_time: 1_700_000_000_001,
+      },
     ],
   });
   expect((await api.send("DELETE", cache)).status).toBe(204);

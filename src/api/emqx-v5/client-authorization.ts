@@ -27,8 +27,13 @@ const DECISION = {
     },
     topic: { type: "string", description: "Topic.", example: "press/3/state" },
     result: { type: "string", enum: ["allow", "deny"], description: "The decision." },
+    updated_time: {
+      type: "integer",
+      description: "When the newest decision on the topic was made, epoch ms.",
+      example: 1_714_557_600_000,
+    },
   },
-  required: ["access", "topic", "result"],
+  required: ["access", "topic", "result", "updated_time"],
 } as const;
 
 /** What is remembered of decisions about one client (reference §5.5). */
@@ -57,10 +62,11 @@ export function clientAuthorizationRoutes(services: ClientAuthorizationServices)
         mustKnow(params.clientid);
         const decisions = mqttAccess.rememberedDecisions(params.clientid);
         return ok(
-          await inTurns(decisions, ({ topic, qos, retain, isAllowed }) => ({
+          await inTurns(decisions, ({ topic, qos, retain, isAllowed, atMs }) => ({
             access: { action_type: "publish", qos, retain },
             topic,
             result: isAllowed ? "allow" : "deny",
+            updated_time: atMs,
           })),
         );
       },
@@ -71,14 +77,13 @@ export function clientAuthorizationRoutes(services: ClientAuthorizationServices)
       path: PATH,
       tag: TAG,
       summary: "Forget decisions about a client",
-      description: "Those about all others are made anew as well, which nobody notices.",
       section: "5.5",
       priority: "P3",
       schema: { answers: { 204: null } },
       test: TEST,
       handle({ params }) {
         mustKnow(params.clientid);
-        mqttAccess.forgetDecisions();
+        mqttAccess.forgetDecisions(params.clientid);
         return noContent();
       },
     }),
