@@ -65,6 +65,24 @@ test("an observer sees clients, messages, copies, acknowledgements and losses, a
   }
 });
 
+test("a retained message's way to a new subscription begins with the subscription", async () => {
+  const rig = await Rig.start(createBroker);
+  try {
+    await rig.publish("t", "x", { retain: true });
+    const seen: number[] = [];
+    const publishedMs = Date.now();
+    await until(() => Date.now() > publishedMs);
+    const startMs = Date.now();
+    rig.broker.observe({ sent: (_clientId, { publishedMs }) => void seen.push(publishedMs) });
+    const client = await rig.connect({ clientId: "c" });
+    await client.subscribe("t");
+    await until(() => seen.length === 1);
+    expect(seen[0]).toBeGreaterThanOrEqual(startMs);
+  } finally {
+    await rig.close();
+  }
+});
+
 test("several observers see the same, each what it asked for, with the time of arrival", async () => {
   const rig = await Rig.start(createBroker);
   try {

@@ -149,6 +149,8 @@ export class RetainedDelivery {
     if (!this.#context.mayDeliver(session, subscription, message)) return;
     const pub = this.#pub;
     pub.load(message);
+    // For those who time deliveries, its way begins here.
+    pub.publishedMs = Date.now();
     let expiryS = -1;
     if (message.expiresAtMs !== null) {
       expiryS = Math.ceil((message.expiresAtMs - this.#context.store.nowMs()) / 1000);

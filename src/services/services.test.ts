@@ -88,7 +88,7 @@ test("statistics add up all drops and count sessions with a subscription once", 
       clock,
       broker,
       telemetry: { snapshot: () => ({ cpu_temp_c: null }) },
-      serialPorts: () => [],
+      serialPorts: () => [{ name: "meter" }],
       configStatus: () => ({ restartPending: false, onTrial: false, rolledBack: null }),
       isReady: () => true,
     },
@@ -101,7 +101,7 @@ test("statistics add up all drops and count sessions with a subscription once", 
     sent: 20,
     dropped: 15,
   });
-  expect(statistics.device()).toEqual({ cpu_temp_c: null });
+  expect(statistics.device()).toEqual({ cpu_temp_c: null, serial: { meter: { name: "meter" } } });
   expect(statistics.node()).toMatchObject({ version: "1.2.3", uptimeMs: 5_000, connections: 1 });
 });
 

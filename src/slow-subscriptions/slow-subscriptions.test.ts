@@ -88,6 +88,30 @@ test("QoS 0 is over when it is sent, and quick deliveries are no concern", async
   await slow.stop();
 });
 
+test("what waited for a client that was away is not slow", async () => {
+  const { clock, slow, observers, sent, rows } = bench();
+  await slow.start();
+  const client = (kind: "connected" | "disconnected"): void => {
+    for (const observer of observers) {
+      const who = { clientId: "c", username: null, address: "", tcpPort: 0 };
+      observer.client({ kind, ...who, details: {} });
+    }
+  };
+  const publishedMs = clock.nowMs();
+  clock.advance(60_000);
+  client("connected");
+  sent("c", "t", publishedMs);
+  expect(rows()).toEqual([]);
+  const later = clock.nowMs();
+  clock.advance(600);
+  sent("c", "t", later);
+  expect(rows()).toEqual([["c", 600]]);
+  client("disconnected");
+  sent("c", "u", publishedMs);
+  expect(rows()).toHaveLength(2);
+  await slow.stop();
+});
+
 test("the slowest are kept, slowest first, until they have been quick for long enough", async () => {
   const { clock, slow, sent, rows } = bench();
   await slow.start();

@@ -50,7 +50,8 @@ interface Pending {
 
 /**
  * Times deliveries by the wall clock, as the messages carry it; a time below 0, after the clock was
- * set back, is no delivery's. While it is off, nothing watches.
+ * set back, is no delivery's. What waited for a client that was away is left out: that is no slowness
+ * of its. While it is off, nothing watches.
  */
 export function createSlowSubscriptions(
   deps: SlowSubscriptionsDeps,
@@ -59,6 +60,8 @@ export function createSlowSubscriptions(
   const { clock, broker } = deps;
   const slow = new Map<string, SlowSubscription>();
   const pending = new Map<string, Pending>();
+  /** Since when the clients that came while this watched are there, wall clock, ms. */
+  const since = new Map<string, number>();
   let settings = initial;
   let isRunning = false;
   let stopWatching: (() => void) | null = null;
@@ -90,8 +93,12 @@ export function createSlowSubscriptions(
   }
 
   const observer: Observer = {
+    client({ kind, clientId }) {
+      if (kind === "connected") since.set(clientId, clock.nowMs());
+      else if (kind === "disconnected") since.delete(clientId);
+    },
     sent(clientId, { topic, publishedMs, origin }, _qos, seq) {
-      if (origin.kind === "system") return;
+      if (origin.kind === "system" || publishedMs < (since.get(clientId) ?? 0)) return;
       const nowMs = clock.nowMs();
       if (settings.stats_type === "internal") {
         judge(clientId, topic, nowMs - publishedMs);
@@ -128,6 +135,7 @@ export function createSlowSubscriptions(
     stopWatching?.();
     stopWatching = null;
     pending.clear();
+    since.clear();
     slow.clear();
   }
 
