@@ -22,6 +22,9 @@ export function appOptions(): FastifyServerOptions {
         keywords: ["example"],
         allowUnionTypes: true,
         strictTypes: false,
+        // Schemas are compiled while MQTT goes on: polishing the code takes half of that time (18 of
+        // 39 ms for the largest body) and gains nothing that a request would notice.
+        code: { optimize: false },
       },
     },
   };

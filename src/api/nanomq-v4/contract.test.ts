@@ -103,6 +103,7 @@ describe("brokers and nodes", () => {
         process_rss_bytes: 104_857_600,
         disk_written_bytes: { mmcblk0: 1 },
         temperature_c: null,
+        serial: {},
       },
     });
     api.state.snapshot = () => ({});
