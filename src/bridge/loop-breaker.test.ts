@@ -73,6 +73,29 @@ describe("loop breaker", () => {
     expect(bench.dropped).toBeGreaterThan(0);
   });
 
+  it("cuts both of two rules that send the same message round, and nothing breaks out meanwhile", () => {
+    const bench = new Bench();
+    const arrive = () => {
+      const message: Message = {
+        topic: topic("a/b"),
+        payload: Buffer.from("x"),
+        qos: 1,
+        retain: false,
+        origin: BRIDGE,
+      };
+      for (const rule of ["one", "two"]) {
+        void bench.breaker.pass(rule, message, () => {
+          bench.sent.push(rule);
+          bench.clock.after(20, arrive);
+        });
+      }
+    };
+    arrive();
+    bench.run(120);
+    expect(bench.cut.toSorted()).toEqual(["one a/b", "two a/b"]);
+    expect(bench.sent.length).toBeLessThan(100);
+  });
+
   it("a bridge that repeats the same value loses nothing, and its order is kept", () => {
     const bench = new Bench();
     const expected: string[] = [];

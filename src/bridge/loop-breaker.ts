@@ -42,14 +42,14 @@ const MAX_WAIT_MS = 10_000;
 const EXEMPT_MS = [30_000, 600_000, 3_600_000];
 
 interface Held {
-  readonly message: Message;
+  readonly rule: string;
   readonly forward: Forward;
   readonly done: PromiseWithResolvers<void>;
 }
 
 type Phase = "counting" | "holding" | "listening" | "trying";
 
-/** What is known of one topic of one rule. */
+/** What is known of one topic, whichever rules forward it. */
 interface Track {
   print: Buffer;
   copies: number;
@@ -57,6 +57,10 @@ interface Track {
   /** Between the last two copies. */
   gapMs: number;
   phase: Phase;
+  /** The arrival counted last: each rule that selects it asks about it. */
+  lastMessage: Message | null;
+  /** The rule whose copy was let go. */
+  tried: string;
   timer: Timer | null;
   readonly held: Held[];
   returns: number;
@@ -104,24 +108,23 @@ export class LoopBreaker {
    * for.
    */
   pass(rule: string, message: Message, forward: Forward): void | Promise<void> {
-    const key = `${rule} ${message.topic}`;
-    const track = this.#trackOf(key, message);
+    const track = this.#trackOf(message);
     if (track === null) return forward();
     const isCopy = this.#count(track, message);
     if (track.phase === "counting" && track.copies < SUSPECT_COPIES) return forward();
-    if (track.phase === "counting") this.#hold(key, track);
-    if (track.phase === "trying" && isCopy) this.#cameBack(rule, key, track);
+    if (track.phase === "counting") this.#hold(message.topic, track);
+    if (track.phase === "trying" && isCopy) this.#cameBack(message.topic, track);
     if (this.#cut.has(rule)) {
       this.#deps.onDropped(rule);
       return;
     }
     const keepsComing = track.phase === "listening" && isCopy;
     if (keepsComing || track.held.length >= MAX_HELD) {
-      this.#acquit(key, track);
+      this.#acquit(message.topic, track);
       return forward();
     }
     const done = Promise.withResolvers<void>();
-    track.held.push({ message, forward, done });
+    track.held.push({ rule, forward, done });
     return done.promise;
   }
 
@@ -134,8 +137,9 @@ export class LoopBreaker {
     }
   }
 
-  #trackOf(key: string, message: Message): Track | null {
+  #trackOf(message: Message): Track | null {
     if (this.#isStopped) return null;
+    const key = message.topic;
     const known = this.#tracks.get(key);
     if (known !== undefined) {
       return known.exemptUntilMs > this.#deps.clock.monotonicMs() ? null : known;
@@ -147,6 +151,8 @@ export class LoopBreaker {
       lastMs: this.#deps.clock.monotonicMs(),
       gapMs: 0,
       phase: "counting",
+      lastMessage: null,
+      tried: "",
       timer: null,
       held: [],
       returns: 0,
@@ -169,6 +175,8 @@ export class LoopBreaker {
   #count(track: Track, message: Message): boolean {
     const nowMs = this.#deps.clock.monotonicMs();
     const gapMs = nowMs - track.lastMs;
+    if (message === track.lastMessage) return false;
+    track.lastMessage = message;
     const isSame = isPrintOf(track.print, message.payload);
     if (track.phase !== "counting") return isSame;
     if (isSame && gapMs <= gapLimit(message)) {
@@ -200,16 +208,14 @@ export class LoopBreaker {
       return;
     }
     track.phase = "trying";
+    track.tried = first.rule;
     send(first);
     this.#after(track, 2 * this.#waitMs(track), () => this.#acquit(key, track));
   }
 
-  #cameBack(rule: string, key: string, track: Track): void {
+  #cameBack(key: string, track: Track): void {
     track.returns += 1;
-    if (track.returns >= TRIALS) {
-      this.#sever(rule, key.slice(rule.length + 1));
-      return;
-    }
+    if (track.returns >= TRIALS) this.#sever(track.tried, key);
     track.phase = "holding";
     this.#after(track, this.#waitMs(track) / 2, () => this.#try(key, track));
   }
@@ -222,6 +228,7 @@ export class LoopBreaker {
       ...track,
       copies: 0,
       phase: "counting",
+      lastMessage: null,
       timer: null,
       held: [],
       returns: 0,
@@ -233,14 +240,16 @@ export class LoopBreaker {
   #sever(rule: string, topic: string): void {
     if (this.#cut.has(rule)) return;
     this.#cut.add(rule);
-    for (const [key, track] of this.#tracks) {
-      if (!key.startsWith(`${rule} `)) continue;
-      this.#tracks.delete(key);
-      track.timer?.cancel();
-      // They go nowhere; who published them need not wait.
-      for (const { done } of track.held) {
+    for (const track of this.#tracks.values()) {
+      track.returns = 0;
+      for (const held of track.held.splice(0)) {
+        if (held.rule !== rule) {
+          track.held.push(held);
+          continue;
+        }
+        // They go nowhere; who published them need not wait.
         this.#deps.onDropped(rule);
-        done.resolve();
+        held.done.resolve();
       }
     }
     this.#deps.onCut(rule, topic);

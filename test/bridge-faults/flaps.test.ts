@@ -9,7 +9,7 @@ import { until } from "../helpers/until.ts";
 import { Machine } from "./gateways.ts";
 import { type Account, Traffic } from "./traffic.ts";
 
-const FLAPS = scaled(6, 500);
+const FLAPS = scaled(4, 500);
 const KILLS = scaled(2, 200);
 
 const TOPICS = ["plant/a", "plant/b", "plant/c"];
