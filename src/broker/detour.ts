@@ -36,19 +36,24 @@ export interface DetourPorts {
  */
 export class Detour {
   readonly delayed: DelayedMessages | null;
-  readonly #rewrite: TopicRewrite | null;
+  readonly rewrite: TopicRewrite | null;
   readonly #maxLevels: number;
 
   constructor({ rewrite, delayed }: DetourPorts, maxLevels: number) {
-    this.#rewrite = rewrite;
+    this.rewrite = rewrite;
     this.delayed = delayed;
     this.#maxLevels = maxLevels;
   }
 
-  /** Whether a message to `name` may take another way; quick. */
+  /** False for every message that is routed as it comes while there are no rules: two reads. */
+  mayConcern(topicBytes: Buffer): boolean {
+    return topicBytes[0] === DOLLAR || this.rewrite?.hasPublishRules === true;
+  }
+
+  /** Whether a message to `name` may take another way. */
   concerns(name: Topic): boolean {
     return (
-      this.#rewrite?.hasPublishRules === true ||
+      this.rewrite?.hasPublishRules === true ||
       (name.charCodeAt(0) === DOLLAR && this.#isDelayed(name))
     );
   }
@@ -58,7 +63,7 @@ export class Detour {
    * time, for a client that repeats itself; `nowMs` is the wall clock.
    */
   wayOf(who: Renamed, name: Topic, known: KnownWay | null, nowMs: number): KnownWay | "bad_delay" {
-    const revision = this.#rewrite?.revision ?? 0;
+    const revision = this.rewrite?.revision ?? 0;
     if (known !== null && known.asked === name && known.revision === revision) {
       // A moment comes nearer.
       if (known.delayMs === null) return known;
@@ -69,18 +74,18 @@ export class Detour {
       if (delayed === null) return "bad_delay";
       way = delayed;
     }
-    if (this.#rewrite?.hasPublishRules === true) way = this.#renamed(who, way, nowMs);
+    if (this.rewrite?.hasPublishRules === true) way = this.#renamed(who, way, nowMs);
     return { ...way, asked: name, revision };
   }
 
   /** The filter that `filter` becomes. */
   filter(who: Renamed, filter: TopicFilter): TopicFilter {
-    return this.#rewrite?.hasSubscribeRules === true ? this.#rewrite.filter(who, filter) : filter;
+    return this.rewrite?.hasSubscribeRules === true ? this.rewrite.filter(who, filter) : filter;
   }
 
   /** Rules may make an ordinary topic a delayed one, but not a delayed one another. */
   #renamed(who: Renamed, way: Way, nowMs: number): Way {
-    const to = this.#rewrite?.topic(who, way.real) ?? way.real;
+    const to = this.rewrite?.topic(who, way.real) ?? way.real;
     if (!this.#isDelayed(to)) return this.#hasDepth(to) ? { ...way, topic: to } : way;
     const later = way.delayMs === null ? this.#delayOf(to, nowMs) : null;
     return later === null ? way : { ...later, real: way.real };

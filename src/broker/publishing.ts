@@ -256,7 +256,8 @@ export class Publishing {
     const engine = this.#engine;
     const { session } = connection;
     if (session === null) return;
-    if (engine.detour?.concerns(plan.topic) === true) {
+    const { detour } = engine;
+    if (detour?.mayConcern(plan.topicBytes) === true && detour.concerns(plan.topic)) {
       const way = this.#wayOf(connection, pub, plan, packetId);
       if (way === null) return;
       if (way.topic !== plan.topic) {

@@ -52,43 +52,40 @@ const PLACEHOLDER = /\$(?:\{(clientid|username)\}|(\d{1,2}))/g;
 
 export function createRewrite(deps: { readonly log: Log }, rules: readonly RewriteRule[]): Rewrite {
   const log = deps.log.child({ part: "rewrite" });
-  let revision = 0;
   let forPublish: readonly Compiled[] = [];
   let forSubscribe: readonly Compiled[] = [];
+  // Plain members, because one of them is read for every message.
+  const rewrite = {
+    hasPublishRules: false,
+    hasSubscribeRules: false,
+    revision: 0,
 
-  function configure(next: readonly RewriteRule[]): void {
-    // The last rule that matches decides, so the search starts there.
-    const compiled = next.map((rule) => ({ rule, regex: linearRegex(rule.re) })).reverse();
-    forPublish = compiled.filter(({ rule }) => rule.action !== "subscribe");
-    forSubscribe = compiled.filter(({ rule }) => rule.action !== "publish");
-    revision++;
-    if (next.length > 0) log.info({ count: next.length }, "topics are rewritten");
-  }
-
-  configure(rules);
-  return {
-    get hasPublishRules() {
-      return forPublish.length > 0;
-    },
-    get hasSubscribeRules() {
-      return forSubscribe.length > 0;
-    },
-    get revision() {
-      return revision;
-    },
-    topic(client, name) {
+    topic(client: RewriteClient, name: Topic): Topic {
       const target = rewritten(forPublish, client, name);
       return (target === null ? null : valid(topic, target)) ?? name;
     },
-    filter(client, filter) {
+
+    filter(client: RewriteClient, filter: TopicFilter): TopicFilter {
       const share = parseShare(filter);
       const target = rewritten(forSubscribe, client, share?.filter ?? filter);
       if (target === null) return filter;
       const whole = share === null ? target : `$share/${share.group}/${target}`;
       return valid(topicFilter, whole) ?? filter;
     },
-    configure,
+
+    configure(next: readonly RewriteRule[]): void {
+      // The last rule that matches decides, so the search starts there.
+      const compiled = next.map((rule) => ({ rule, regex: linearRegex(rule.re) })).reverse();
+      forPublish = compiled.filter(({ rule }) => rule.action !== "subscribe");
+      forSubscribe = compiled.filter(({ rule }) => rule.action !== "publish");
+      rewrite.hasPublishRules = forPublish.length > 0;
+      rewrite.hasSubscribeRules = forSubscribe.length > 0;
+      rewrite.revision++;
+      if (next.length > 0) log.info({ count: next.length }, "topics are rewritten");
+    },
   };
+  rewrite.configure(rules);
+  return rewrite;
 }
 
 /** The new name as text, null when nothing changes. */
