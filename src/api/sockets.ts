@@ -35,8 +35,11 @@ const LIMITS: SocketLimits = {
 const CHECKS_PER_LIMIT = 5;
 const MAX_HEADER_BYTES = 16_384;
 const MAX_CONNECTIONS_PER_ADDRESS = 64;
-/** Bodies above this are refused before `100 Continue`, whatever the path. */
+/** Bodies above this are refused before `100 Continue`, whatever the path is below the prefix. */
 const MAX_EXPECTED_BYTES = 1_048_576;
+/** EMQX's dialect takes files; each of its routes has a limit of its own, behind the login. */
+const FILES_PREFIX = "/api/v5/";
+const MAX_EXPECTED_FILE_BYTES = 268_435_456;
 const CLOSE_MS = 1_000;
 
 const TOO_LARGE = JSON.stringify({ code: 108, seq: 0 });
@@ -69,7 +72,9 @@ export function createSockets(handler: RequestListener, limits = LIMITS): Socket
     server.on("request", serve);
     server.on("checkExpectation", serve);
     server.on("checkContinue", (request, response) => {
-      if (Number(request.headers["content-length"] ?? 0) > MAX_EXPECTED_BYTES) {
+      const isFile = request.url?.startsWith(FILES_PREFIX) === true;
+      const max = isFile ? MAX_EXPECTED_FILE_BYTES : MAX_EXPECTED_BYTES;
+      if (Number(request.headers["content-length"] ?? 0) > max) {
         request.socket.end(badRequest(TOO_LARGE));
         return;
       }

@@ -1,4 +1,6 @@
 import { execFile } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { connectAsync, type MqttClient } from "mqtt";
 import { expect, onTestFinished, test } from "vitest";
@@ -39,6 +41,13 @@ function backEnd(tcpPort: number) {
   };
   return {
     call,
+    async upload(path: string, file: string): Promise<unknown> {
+      const { stdout } = await run("curl", [
+        ...["-sS", "-H", `Authorization: Bearer ${token}`, "-F", `filename=@${file}`],
+        `http://127.0.0.1:${tcpPort}/api/v5/${path}`,
+      ]);
+      return JSON.parse(stdout);
+    },
     async logIn() {
       const { body } = await call("POST", "login", { username: "admin", password: "public" });
       token = body.token;
@@ -163,4 +172,23 @@ test("a device back end provisions a device, limits it, and takes it away again,
   expect(said).toMatch(/bad user ?name or password|not authori[sz]ed/i);
   expect(await backend.call("DELETE", `${USERS}/dev-1`)).toMatchObject({ status: 404 });
   expect(after).toHaveLength(2);
+}, 60_000);
+
+test("a file of 20,000 users goes in with curl, which asks before it sends one so large", async () => {
+  const { ports } = await startGateway({ config: CONFIG });
+  const backend = backEnd(ports.http);
+  await backend.logIn();
+  await backend.call("POST", "authentication", {
+    mechanism: "password_based",
+    backend: "built_in_database",
+    password_hash_algorithm: { name: "sha256", salt_position: "suffix" },
+  });
+  const hash = "44edc2d57cde8d79c98145003e105b90a14f1460b79186ea9cfe83942fc5abb5";
+  const rows = Array.from({ length: 20_000 }, (_, i) => `device-${i},${hash},slat_foo123,false`);
+  const file = join(tempDir(), "users.csv");
+  writeFileSync(file, `user_id,password_hash,salt,is_superuser\n${rows.join("\n")}\n`);
+  const path = "authentication/password_based:built_in_database/import_users";
+  expect(await backend.upload(path, file)).toMatchObject({ total: 20_000, success: 20_000 });
+  const device = ["-u", "device-19999", "-P", "public", "-t", "t", "-m", "x"];
+  expect(await publish(ports.tcp, device)).toEqual([0, ""]);
 }, 60_000);
