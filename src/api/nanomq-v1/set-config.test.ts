@@ -174,12 +174,15 @@ describe("with the real configuration store", () => {
     expect(exits).toEqual([]);
   });
 
-  test("a new password is stored as a hash, and 11 stays as it is until the restart", async () => {
+  test("a new password is stored as a hash and counts at once, the rest of 11 stays until the restart", async () => {
     const { v1, store, exited } = await startReal("public");
     const data = { http_server: { password: "better" }, msq_len: 5 };
     expect((await v1({ req: 12, seq: 1, data })).body.code).toBe(0);
     expect(store.stored().http.password).toBe("hash:better");
-    expect((await v1({ req: 11, seq: 2 })).body.data.msq_len).toBe(2048);
+    expect((await v1({ req: 11, seq: 2 })).status).toBe(401);
+    // The login of these tests takes what is stored for the password.
+    const headers = { authorization: `Basic ${btoa("admin:hash:better")}` };
+    expect((await v1({ req: 11, seq: 3 }, headers)).body.data.msq_len).toBe(2048);
     expect(await exited).toBe("restart");
   });
 
