@@ -42,7 +42,7 @@ export interface ConnectionEvents {
   /** The message is acknowledged once this resolves; a rejection ends the connection. */
   onMessage(message: InboundMessage): Promise<void>;
   onDiscard(reason: DiscardedPublish["reason"]): void;
-  /** PUBREC came: the server owns the QoS 2 message with this packet identifier. */
+  /** PUBREC came: the server owns the QoS 2 message with this packet identifier, and waits for `release`. */
   onReceived(packetId: number): void;
   /** What was written has left. */
   onDrain(): void;
@@ -148,7 +148,7 @@ export class Connection {
     });
   }
 
-  /** Goes on with a QoS 2 message whose PUBREC came on an earlier connection ([MQTT-4.4.0-1]). */
+  /** Goes on with a QoS 2 message whose PUBREC came, on this connection or an earlier one ([MQTT-4.4.0-1]). */
   release(packetId: number, onComplete: () => void): void {
     this.#client.outgoing[packetId] = {
       volatile: false,
@@ -229,7 +229,11 @@ export class Connection {
     if (packet.cmd === "connack") this.#onConnack(packet);
     if (packet.cmd === "publish") this.#onPublish(packet);
     if (packet.cmd === "pubrec" && (packet.reasonCode ?? 0) < 0x80) {
-      this.#events.onReceived(packet.messageId ?? 0);
+      const packetId = packet.messageId ?? 0;
+      // MQTT.js would answer with PUBREL at once; `release` does when the outbox has noted it.
+      if (this.#client.outgoing[packetId]?.cmd === "publish")
+        delete this.#client.outgoing[packetId];
+      this.#events.onReceived(packetId);
     }
     // MQTT.js itself answers PUBCOMP: its own store does not know the identifier.
     if (packet.cmd === "pubrel") this.#options.unreleased.delete(packet.messageId ?? 0);

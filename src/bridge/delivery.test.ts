@@ -61,10 +61,18 @@ class Bench {
   readonly outbox: Outbox;
   readonly delivery: Delivery;
   readonly refusals: string[] = [];
+  readonly #cfg: ConstructorParameters<typeof Delivery>[1];
 
   constructor(maxInflight = 3, protocolVersion: 4 | 5 = 4, maxMessagesPerS = 0) {
     this.outbox = new TestOutbox(this.clock);
-    this.delivery = new Delivery(
+    const ackTimeoutMs = 60_000;
+    this.#cfg = { protocolVersion, maxInflight, ackTimeoutMs, maxMessagesPerS };
+    this.delivery = this.successor();
+  }
+
+  /** What a new process would deliver the same outbox with. */
+  successor(): Delivery {
+    return new Delivery(
       {
         clock: this.clock,
         outbox: this.outbox,
@@ -72,7 +80,7 @@ class Bench {
         out: new Meter(this.clock),
         onRefused: (reason) => this.refusals.push(reason),
       },
-      { protocolVersion, maxInflight, ackTimeoutMs: 60_000, maxMessagesPerS },
+      this.#cfg,
     );
   }
 
@@ -181,6 +189,49 @@ describe("delivery to the cloud", () => {
       { dup: true, packetId: idOf(first, "1") },
       { dup: false, packetId: idOf(first, "1") + 1 },
     ]);
+  });
+
+  it("PUBREL is sent when PUBREC has been noted durably, and the note outlives the process", async () => {
+    const bench = new Bench();
+    const noted = Promise.withResolvers<void>();
+    const note = bench.outbox.setReceived.bind(bench.outbox);
+    bench.outbox.setReceived = (seq, isReceived) => noted.promise.then(() => note(seq, isReceived));
+    const cloud = await bench.attach(new TestConnection(true));
+    await bench.add("1", 2);
+    const id = idOf(cloud, "1");
+    bench.delivery.received(id);
+    bench.delivery.received(id);
+    await settle();
+    expect(cloud.released).toEqual([]);
+    noted.resolve();
+    await settle();
+    expect(cloud.released).toEqual([id]);
+
+    const next = bench.successor();
+    const knows = new TestConnection(true);
+    next.attach(knows, "cloud:1883");
+    await settle();
+    expect([knows.texts(), knows.released]).toEqual([[], [id]]);
+
+    const forgotten = bench.successor();
+    const fresh = new TestConnection(false);
+    forgotten.attach(fresh, "cloud:1883");
+    await settle();
+    expect([fresh.texts(), fresh.released]).toEqual([["1"], []]);
+    const [entry] = await bench.outbox.take(0, 1);
+    expect(entry?.isReceived).toBe(false);
+  });
+
+  it("a note that cannot be made ends the connection, and the message comes again", async () => {
+    const bench = new Bench();
+    const cloud = await bench.attach(new TestConnection(true));
+    await bench.add("1", 2);
+    bench.outbox.setReceived = () => Promise.reject(new Error("ENOSPC"));
+    bench.delivery.received(idOf(cloud, "1"));
+    await settle();
+    expect(cloud.failures).toEqual(["the outbox cannot be written: ENOSPC"]);
+    const second = await bench.attach(new TestConnection(true));
+    expect(second.sent).toMatchObject([{ dup: true }]);
   });
 
   it("a QoS 2 message the cloud has received is only released again [MQTT-4.3.3-6]", async () => {

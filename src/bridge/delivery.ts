@@ -52,6 +52,14 @@ export interface DeliveryConfig {
 /** How far the delivery of a sent message has come: PUBLISH sent, or PUBREC received. */
 type Phase = "published" | "received";
 
+interface InFlight {
+  readonly seq: number;
+  readonly qos: QoS;
+  readonly entry: OutboxEntry;
+  /** PUBREL is sent. */
+  isReleased: boolean;
+}
+
 /** Unsent bytes above which queued messages wait, and twice that, above which QoS 0 is dropped. */
 const BACKLOG_BYTES = 524_288;
 
@@ -90,10 +98,12 @@ export class Delivery {
   /** The server of the last connection. */
   #server = "";
   #connection: PublishingConnection | null = null;
+  /** The cloud knows what it was told on the connection before. */
+  #isSessionKept = false;
   /** What a session at the cloud may know of, across connections. */
   readonly #phases = new Map<number, Phase>();
   /** Sent on this connection and not acknowledged, by packet identifier. */
-  readonly #inflight = new Map<number, { readonly seq: number; readonly qos: QoS }>();
+  readonly #inflight = new Map<number, InFlight>();
   #qos2Inflight = 0;
   /** Halved when a young connection breaks under it: some servers have limits they do not tell. */
   #window: number;
@@ -145,8 +155,10 @@ export class Delivery {
 
   /** The link is up: what is unacknowledged is sent, oldest first. */
   attach(connection: PublishingConnection, server: string): void {
-    // Another server knows nothing of what this one was told.
-    if (!connection.isSessionPresent || server !== this.#server) this.#phases.clear();
+    // Another server knows nothing of what this one was told; the first may be that of an earlier run.
+    const isSame = this.#server === "" || server === this.#server;
+    this.#isSessionKept = connection.isSessionPresent && isSame;
+    if (!this.#isSessionKept) this.#phases.clear();
     this.#server = server;
     this.#connection = connection;
     this.#inflight.clear();
@@ -168,11 +180,30 @@ export class Delivery {
     this.#onIdle?.();
   }
 
-  /** PUBREC came. */
+  /**
+   * PUBREC came: noted durably before PUBREL, or after a crash the message would be published anew
+   * under an identifier the cloud has forgotten by then.
+   */
   received(packetId: number): void {
     this.#progressMs = this.#deps.clock.monotonicMs();
     const sent = this.#inflight.get(packetId);
-    if (sent !== undefined) this.#phases.set(sent.seq, "received");
+    const connection = this.#connection;
+    if (sent === undefined || connection === null) return;
+    this.#deps.outbox.setReceived(sent.seq, true).then(
+      () => {
+        if (this.#phases.has(sent.seq)) this.#phases.set(sent.seq, "received");
+        const isHere = connection === this.#connection && this.#inflight.get(packetId) === sent;
+        if (!isHere || sent.isReleased) return;
+        sent.isReleased = true;
+        connection.release(packetId, () => this.#settled(connection, sent.entry));
+      },
+      (err: unknown) => {
+        // The cloud knows the identifier when the message comes again.
+        if (connection === this.#connection) {
+          connection.fail(`the outbox cannot be written: ${reasonOf(err)}`);
+        }
+      },
+    );
   }
 
   /** Resolves when nothing waits, or after `timeoutMs`. */
@@ -265,9 +296,14 @@ export class Delivery {
     this.#pacer.passed();
     if (seq <= this.#highestSeq) this.#retried += 1;
     else this.#highestSeq = seq;
-    const phase = this.#phases.get(seq);
+    const noted = entry.isReceived && this.#isSessionKept ? "received" : undefined;
+    const phase = this.#phases.get(seq) ?? noted;
+    if (entry.isReceived && phase !== "received") {
+      this.#deps.outbox.setReceived(seq, false).catch(() => {});
+    }
     if (phase === "received") {
-      this.#track(seq, message.qos);
+      this.#phases.set(seq, phase);
+      this.#track(entry, message.qos, true);
       connection.release(packetId, () => this.#settled(connection, entry));
       return;
     }
@@ -284,7 +320,7 @@ export class Delivery {
       this.#forget(seq);
       return;
     }
-    this.#track(seq, packet.qos);
+    this.#track(entry, packet.qos);
     this.#phases.set(seq, "published");
     connection.publish({ ...packet, dup: phase === "published" }, (result) => {
       if ("refusal" in result) this.#refused(connection, entry, result.refusal);
@@ -326,9 +362,10 @@ export class Delivery {
     };
   }
 
-  #track(seq: number, qos: QoS): void {
+  #track(entry: OutboxEntry, qos: QoS, isReleased = false): void {
+    const { seq } = entry;
     if (this.#inflight.size === 0) this.#progressMs = this.#deps.clock.monotonicMs();
-    this.#inflight.set(packetIdOf(seq), { seq, qos });
+    this.#inflight.set(packetIdOf(seq), { seq, qos, entry, isReleased });
     if (qos === 2) this.#qos2Inflight += 1;
   }
 

@@ -18,7 +18,8 @@ export class TestOutbox implements Outbox {
   append(message: OutboundMessage, isUrgent = false): Promise<void> {
     if (isUrgent) this.urgent++;
     const seq = this.#nextSeq++;
-    this.#entries.set(seq, { seq, message, appendedAtMs: this.#clock.monotonicMs() });
+    const appendedAtMs = this.#clock.monotonicMs();
+    this.#entries.set(seq, { seq, message, appendedAtMs, isReceived: false });
     return Promise.resolve();
   }
 
@@ -27,6 +28,12 @@ export class TestOutbox implements Outbox {
     const taken = after.slice(0, limit);
     this.#takenSeq = Math.max(this.#takenSeq, taken.at(-1)?.seq ?? 0);
     return Promise.resolve(taken);
+  }
+
+  setReceived(seq: number, isReceived: boolean): Promise<void> {
+    const entry = this.#entries.get(seq);
+    if (entry !== undefined) this.#entries.set(seq, { ...entry, isReceived });
+    return Promise.resolve();
   }
 
   remove(seq: number): void {

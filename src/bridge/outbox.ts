@@ -19,6 +19,8 @@ export interface OutboxEntry {
   readonly message: OutboundMessage;
   /** When it was appended, as `clock.monotonicMs()` counts; below 0 for what is older than the process. */
   readonly appendedAtMs: number;
+  /** The cloud was noted to have it: QoS 2 goes on with PUBREL. */
+  readonly isReceived: boolean;
 }
 
 /** Why an outbox gave a message up; `store_full` is for QoS 0, which nobody waits for. */
@@ -57,6 +59,11 @@ export interface Outbox {
   append(message: OutboundMessage, isUrgent?: boolean): Promise<void>;
   /** Up to `limit` entries with a `seq` above `afterSeq`, in order; QoS 2 only when it is durable. */
   take(afterSeq: number, limit: number): Promise<readonly OutboxEntry[]>;
+  /**
+   * Notes that the cloud has received a QoS 2 message (PUBREC), or that it does not know of it any
+   * more. Resolves when that is durable.
+   */
+  setReceived(seq: number, isReceived: boolean): Promise<void>;
   /** Forgets an entry; harmless when it is gone. */
   remove(seq: number): void;
   /** What was dropped and not reported yet, also by an earlier run. */

@@ -20,8 +20,7 @@ export class Cloud {
 
   private constructor(relay: FlakyRelay) {
     this.relay = relay;
-    // QoS 1: a link that a kill breaks may repeat what was on its way.
-    const record = this.ledger.receiver("cloud", 1);
+    const record = this.ledger.receiver("cloud", 2);
     this.#collector = new SessionClient({
       clientId: "collector",
       isPersistent: true,

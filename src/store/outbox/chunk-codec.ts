@@ -92,10 +92,12 @@ export interface OutboxState {
   readonly seqLimit: number;
   /** Sequences that are gone from chunks that are still there, in order. */
   readonly gone: readonly number[];
+  /** Sequences of QoS 2 messages that the other side has received, in order. */
+  readonly received: readonly number[];
 }
 
-/** Runs of numbers as pairs of distance and length. */
-export function writeState(out: ByteWriter, { seqLimit, gone }: OutboxState): void {
+/** Runs of numbers as pairs of distance and length; behind an empty run, those received by distance. */
+export function writeState(out: ByteWriter, { seqLimit, gone, received }: OutboxState): void {
   out.u48(seqLimit);
   let next = 0;
   for (let i = 0; i < gone.length; ) {
@@ -107,16 +109,32 @@ export function writeState(out: ByteWriter, { seqLimit, gone }: OutboxState): vo
     next = start + length;
     i += length;
   }
+  if (received.length === 0) return;
+  out.varint(0);
+  out.varint(0);
+  next = 0;
+  for (const seq of received) {
+    out.varint(seq - next);
+    next = seq;
+  }
 }
 
 export function readState(from: ByteReader): OutboxState {
   const seqLimit = from.u48();
   const gone: number[] = [];
+  const received: number[] = [];
   let next = 0;
   while (!from.isAtEnd) {
     const start = next + from.varint();
-    next = start + from.varint();
+    const end = start + from.varint();
+    if (end === next) break;
+    next = end;
     for (let seq = start; seq < next; seq++) gone.push(seq);
   }
-  return { seqLimit, gone };
+  next = 0;
+  while (!from.isAtEnd) {
+    next += from.varint();
+    received.push(next);
+  }
+  return { seqLimit, gone, received };
 }

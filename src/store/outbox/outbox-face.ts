@@ -42,6 +42,10 @@ export class OutboxFace implements DurableOutbox {
     return this.#outbox.take(afterSeq, limit);
   }
 
+  async setReceived(seq: number, isReceived: boolean): Promise<void> {
+    await this.#outbox.setReceived(seq, isReceived);
+  }
+
   remove(seq: number): void {
     this.#outbox.remove(seq);
   }

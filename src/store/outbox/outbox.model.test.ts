@@ -141,7 +141,10 @@ async function settle(store: LevelStore, clock: ManualClock): Promise<void> {
 async function recovered(store: LevelStore, clock: ManualClock): Promise<void> {
   for (let i = 0; i < 20; i++) {
     await settle(store, clock);
-    if (store.state === "ready" && store.pendingOperations === 0) return;
+    if (store.state !== "ready") continue;
+    // What failed meanwhile has been told by now; what was open then is durable after this.
+    await settle(store, clock);
+    return;
   }
   throw new Error(`the store did not recover: ${store.status().trouble}`);
 }

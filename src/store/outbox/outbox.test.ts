@@ -101,6 +101,35 @@ test("QoS 2 is handed out only when it is durable, and holds up what is behind i
   expect(await numbersIn(outbox)).toEqual([1, 2, 3, 4]);
 });
 
+test("what the cloud has received is noted until it is removed, over restarts", async () => {
+  const { store, path, outbox, bounds } = await newOutbox();
+  for (let number = 1; number <= 4; number++) void outbox.append(outboxMessage(number, { qos: 2 }));
+  await store.committed(true);
+  const entries = await outbox.take(0, 10);
+  const [first = 0, second = 0, third = 0] = entries.map(({ seq }) => seq);
+  await outbox.setReceived(first, true);
+  await outbox.setReceived(second, true);
+  await outbox.setReceived(third, true);
+  await outbox.setReceived(second, false);
+  outbox.remove(third);
+  await outbox.setReceived(third, true);
+  await store.stop();
+  const again = await openedStore(path);
+  const same = again.outbox("cloud", { ...bounds, maxMessages: 2 });
+  expect((await same.take(0, 10)).map(({ seq, isReceived }) => [seq, isReceived])).toEqual([
+    [first, true],
+    [second, false],
+    [entries[3]?.seq, false],
+  ]);
+  await again.stop();
+  const last = await openedStore(path);
+  // What the cloud has is not dropped, although the outbox is too full.
+  const full = last.outbox("cloud", { ...bounds, maxMessages: 1 });
+  await full.append(outboxMessage(9), true);
+  await expect.poll(() => full.status().dropped.queue_full).toBeGreaterThan(0);
+  expect((await full.take(0, 10)).map(({ seq }) => seq)).toContain(first);
+});
+
 test("the time a message has waited goes on over a restart", async () => {
   const { store, path, outbox, clock, bounds } = await newOutbox();
   await outbox.append(outboxMessage(1), true);

@@ -16,6 +16,8 @@ export interface OutboxEntry {
   readonly message: OutboxMessage;
   /** When it was appended, as `clock.monotonicMs()` of this process counts; before its start < 0. */
   readonly appendedAtMs: number;
+  /** The cloud was noted to have it (`setReceived`): QoS 2 goes on with PUBREL. */
+  readonly isReceived: boolean;
 }
 
 /**
@@ -83,6 +85,12 @@ export interface DurableOutbox {
    * @throws GatewayError STORE_READ_FAILED (rejects); trying again later is right
    */
   take(afterSeq: number, limit: number): Promise<readonly OutboxEntry[]>;
+  /**
+   * Notes that the other side has received a QoS 2 message (PUBREC), or that it does not know of it
+   * any more. Resolves when that is durable; at once for an entry that is gone.
+   * @throws GatewayError STORE_FULL or STORE_WRITE_FAILED (rejects)
+   */
+  setReceived(seq: number, isReceived: boolean): Promise<void>;
   /** Forgets an entry; harmless when it is gone. */
   remove(seq: number): void;
   /** What was dropped and not reported yet, also by an earlier run. */

@@ -113,6 +113,8 @@ export class StoredOutbox implements DurableOutbox {
   /** Sequences that are gone from chunks that have not been read. */
   readonly #goneUnread = new Set<number>();
   readonly #unwritten = new UnwrittenEntries();
+  /** Sequences of QoS 2 messages that the other side has received. */
+  readonly #received = new Set<number>();
 
   #nextSeq = 1;
   #seqLimit = 0;
@@ -221,6 +223,15 @@ export class StoredOutbox implements DurableOutbox {
     this.#forget(seq);
   }
 
+  setReceived(seq: number, isReceived: boolean): Promise<void> {
+    if (this.#known.at(seq)?.has(seq) !== true) return DONE;
+    if (isReceived) this.#received.add(seq);
+    else this.#received.delete(seq);
+    this.#isStateDirty = true;
+    this.#changed();
+    return this.#host.committed();
+  }
+
   gaps(): readonly OutboxGap[] {
     return this.#gaps.list();
   }
@@ -249,6 +260,7 @@ export class StoredOutbox implements DurableOutbox {
     this.#counted(-this.#messages, -this.#bytes);
     this.#known.clear();
     this.#goneUnread.clear();
+    this.#received.clear();
     this.#unreadMessages = 0;
     this.#unreadBytes = 0;
     this.#takenMessages = 0;
@@ -292,10 +304,11 @@ export class StoredOutbox implements DurableOutbox {
   }
 
   /** Takes what the scan at the start found: the state comes first, the chunks in order. */
-  foundState({ seqLimit, gone }: OutboxState): void {
+  foundState({ seqLimit, gone, received }: OutboxState): void {
     this.#seqLimit = seqLimit;
     this.#nextSeq = Math.max(this.#nextSeq, seqLimit);
     for (const seq of gone) this.#goneUnread.add(seq);
+    for (const seq of received) this.#received.add(seq);
   }
 
   foundGap(topic: string, from: ByteReader): void {
@@ -346,7 +359,8 @@ export class StoredOutbox implements DurableOutbox {
     const inFlight = this.#inFlight;
     if (inFlight === null) return;
     if (inFlight.isStateDirty) {
-      const state = { seqLimit: this.#seqLimit, gone: this.#goneSeqs() };
+      const received = [...this.#received].sort((a, b) => a - b);
+      const state = { seqLimit: this.#seqLimit, gone: this.#goneSeqs(), received };
       writer.state((out) => writeState(out, state));
     }
     for (const topic of inFlight.gaps) {
@@ -439,7 +453,8 @@ export class StoredOutbox implements DurableOutbox {
       this.#takenMessages++;
     }
     const { clock, nowMs } = this.#host;
-    return { seq, message, appendedAtMs: clock.monotonicMs() - Math.max(0, nowMs() - atMs) };
+    const appendedAtMs = clock.monotonicMs() - Math.max(0, nowMs() - atMs);
+    return { seq, message, appendedAtMs, isReceived: this.#received.has(seq) };
   }
 
   /** Removes an entry wherever it is; whoever waits for its commit need not any more. */
@@ -457,6 +472,7 @@ export class StoredOutbox implements DurableOutbox {
     if (chunk === undefined || bytes < 0) return false;
     this.#left(seq, bytes);
     this.#host.totals.removedBytes += bytes;
+    if (this.#received.delete(seq)) this.#isStateDirty = true;
     if (chunk.left === 0) this.#bury(chunk);
     else this.#isStateDirty = true;
     this.#changed();
@@ -608,7 +624,8 @@ export class StoredOutbox implements DurableOutbox {
       chunk = this.#known.at(chunk.last + 1)
     ) {
       if (chunk.entries === null) continue;
-      for (const entry of chunk.from(from)) return entry;
+      // What the other side has received is on its way since an earlier run.
+      for (const entry of chunk.from(from)) if (!this.#received.has(entry.seq)) return entry;
     }
     if (this.#unreadMessages > 0) return "disk";
     for (const { kept } of this.#unwritten.range(from)) return kept;
