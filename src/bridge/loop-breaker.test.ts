@@ -129,6 +129,29 @@ describe("loop breaker", () => {
     }
   });
 
+  it("a publisher that waits for each acknowledgement is delayed once and never cut", async () => {
+    const bench = new Bench();
+    const publisher = (async () => {
+      for (let n = 0; n < 200; n++) {
+        const before = bench.waits.length;
+        bench.pass("same", SENSOR);
+        await bench.waits[before];
+      }
+    })();
+    let isOver = false;
+    void publisher.then(() => {
+      isOver = true;
+    });
+    for (let turn = 0; turn < 2000 && !isOver; turn++) {
+      bench.clock.advance(5);
+      // The publisher goes on in between.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await publisher;
+    expect(bench.cut).toEqual([]);
+    expect(bench.sent).toHaveLength(200);
+  });
+
   it("other topics of the rule go on while one is looked at", () => {
     const bench = new Bench();
     bench.loop("x", BRIDGE, 10);

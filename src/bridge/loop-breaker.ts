@@ -47,6 +47,11 @@ interface Held {
   readonly done: PromiseWithResolvers<void>;
 }
 
+interface Trial {
+  readonly sent: Promise<void>;
+  readonly done: PromiseWithResolvers<void>;
+}
+
 type Phase = "counting" | "holding" | "listening" | "trying";
 
 /** What is known of one topic, whichever rules forward it. */
@@ -63,6 +68,8 @@ interface Track {
   tried: string;
   timer: Timer | null;
   readonly held: Held[];
+  /** Let go for a trial; who published them is told when it is over. */
+  readonly trials: Trial[];
   returns: number;
   exemptUntilMs: number;
   exemptions: number;
@@ -155,6 +162,7 @@ export class LoopBreaker {
       tried: "",
       timer: null,
       held: [],
+      trials: [],
       returns: 0,
       exemptUntilMs: 0,
       exemptions: 0,
@@ -200,7 +208,10 @@ export class LoopBreaker {
     });
   }
 
-  /** Lets one copy go; a loop brings it back. */
+  /**
+   * Lets one copy go; a loop brings it back. Its publisher is not told yet: one that waits for each
+   * acknowledgement would send the next copy because of it, and look like a loop.
+   */
   #try(key: string, track: Track): void {
     const first = track.held.shift();
     if (first === undefined) {
@@ -209,7 +220,7 @@ export class LoopBreaker {
     }
     track.phase = "trying";
     track.tried = first.rule;
-    send(first);
+    track.trials.push({ sent: forwarded(first), done: first.done });
     this.#after(track, 2 * this.#waitMs(track), () => this.#acquit(key, track));
   }
 
@@ -231,6 +242,7 @@ export class LoopBreaker {
       lastMessage: null,
       timer: null,
       held: [],
+      trials: [],
       returns: 0,
       exemptUntilMs: this.#deps.clock.monotonicMs() + forMs,
       exemptions: exemptions + 1,
@@ -251,13 +263,17 @@ export class LoopBreaker {
         this.#deps.onDropped(rule);
         held.done.resolve();
       }
+      if (track.tried === rule) tell(track);
     }
     this.#deps.onCut(rule, topic);
   }
 
   #release(track: Track): void {
     track.timer?.cancel();
-    for (const held of track.held.splice(0)) send(held);
+    tell(track);
+    for (const held of track.held.splice(0)) {
+      forwarded(held).then(held.done.resolve, held.done.reject);
+    }
   }
 
   #after(track: Track, delayMs: number, task: () => void): void {
@@ -278,12 +294,16 @@ function gapLimit({ origin }: Message): number {
   return isBridge ? BRIDGE_GAP_MS : CLIENT_GAP_MS;
 }
 
-function send({ forward, done }: Held): void {
-  try {
-    Promise.resolve(forward()).then(done.resolve, done.reject);
-  } catch (err) {
-    done.reject(err);
-  }
+/** Tells the publishers of what was tried how it went. */
+function tell(track: Track): void {
+  for (const { sent, done } of track.trials.splice(0)) sent.then(done.resolve, done.reject);
+}
+
+/** Sends a message; what fails at once fails as a promise, and is heard of when it is asked. */
+function forwarded({ forward }: Held): Promise<void> {
+  const sent = (async () => forward())();
+  sent.catch(() => undefined);
+  return sent;
 }
 
 function printOf(payload: Buffer): Buffer {
