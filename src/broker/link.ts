@@ -13,7 +13,7 @@ export interface Link {
   readonly window: number;
   /** Null when the client takes no aliases. */
   readonly aliases: OutgoingAliases | null;
-  /** PUBLISH packets sent, by QoS. */
+  /** Messages sent, by QoS; the gateway's own are left out. */
   out0: number;
   out1: number;
   out2: number;

@@ -466,7 +466,7 @@ export class Outbox {
     if (transmit(outgoing, link, pub, 0, retain, ids, 0, false, expiryS)) {
       counters.publishOut++;
       counters.qos0Out += pub.counts;
-      link.out0++;
+      link.out0 += pub.counts;
       this.#context.watch.observer?.sent(this.clientId, pub, 0, -1);
     } else {
       this.#drop("too_large", pub.topic);
@@ -519,10 +519,10 @@ export class Outbox {
       counters.publishOut++;
       if (qos === 1) {
         counters.qos1Out += pub.counts;
-        link.out1++;
+        link.out1 += pub.counts;
       } else {
         counters.qos2Out += pub.counts;
-        link.out2++;
+        link.out2 += pub.counts;
       }
       if (isDup) counters.repeatedOut += pub.counts;
       this.#context.watch.observer?.sent(this.clientId, pub, qos, seq);

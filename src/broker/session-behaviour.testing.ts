@@ -108,8 +108,8 @@ export function sessionBehaviour(withRig: WithRig): void {
         ]);
         expect([...rig.broker.subscriptions()]).toEqual(
           expect.arrayContaining([
-            { clientId: "c", filter: "a/#", qos: 1 },
-            { clientId: "c", filter: "b", qos: 2 },
+            expect.objectContaining({ clientId: "c", filter: "a/#", qos: 1 }),
+            expect.objectContaining({ clientId: "c", filter: "b", qos: 2 }),
           ]),
         );
         expect([...rig.broker.subscriptions()]).toHaveLength(2);
@@ -150,7 +150,9 @@ export function sessionBehaviour(withRig: WithRig): void {
           expect(rig.broker.client("c")).toMatchObject({ isConnected: true });
           await rig.publish("t", `clean ${clean}`, { qos: 1 });
           await until(() => two.texts.includes(`clean ${clean}`));
-          expect([...rig.broker.subscriptions()]).toEqual([{ clientId: "c", filter: "t", qos: 1 }]);
+          expect([...rig.broker.subscriptions()]).toMatchObject([
+            { clientId: "c", filter: "t", qos: 1 },
+          ]);
           expect(one.received).toEqual([]);
           await two.end();
           await until(() => rig.broker.client("c")?.isConnected !== true);
@@ -259,7 +261,9 @@ export function sessionBehaviour(withRig: WithRig): void {
         await rig.publish("s/x", "new", { qos: 1 });
         await until(() => before.texts.includes("new"));
         await rig.restart();
-        expect([...rig.broker.subscriptions()]).toEqual([{ clientId: "c", filter: "s/#", qos: 1 }]);
+        expect([...rig.broker.subscriptions()]).toMatchObject([
+          { clientId: "c", filter: "s/#", qos: 1 },
+        ]);
         const after = await rig.connect({ clientId: "c", clean: false });
         await rig.broker.unsubscribeClient("c", [topicFilter("s/#")]);
         await rig.publish("s/x", "later", { qos: 1 });

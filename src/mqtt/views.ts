@@ -57,7 +57,7 @@ export interface ConnectionTraffic {
   /** MQTT control packets. */
   readonly packetsIn: number;
   readonly packetsOut: number;
-  /** PUBLISH packets by their QoS, repetitions included. */
+  /** PUBLISH packets by their QoS, repetitions included, the gateway's own messages left out. */
   readonly messagesIn: readonly [qos0: number, qos1: number, qos2: number];
   readonly messagesOut: readonly [qos0: number, qos1: number, qos2: number];
   /** PUBLISH packets that were refused. */
