@@ -147,7 +147,8 @@ function order({ method, path }: Call): number {
   if (path === "/clients/kickout/bulk") return 8;
   if (/^(POST .*users|PUT .*rules\/\w+\/\{.*)$/.test(`${method} ${path}`)) return 2;
   const isItem = path.includes("{");
-  if (method === "DELETE") return isItem ? 7 : 8;
+  const isPart = /\}\/./.test(path);
+  if (method === "DELETE") return isPart ? 6 : isItem ? 7 : 8;
   if (method === "POST") return isItem ? 5 : 1;
   return method === "PUT" ? 4 : 3;
 }
@@ -178,17 +179,21 @@ test("every operation, called as its examples say, answers what the document say
 
 /** Operations whose examples name things that are not there, or not any more. */
 const REFUSED: readonly string[] = [
-  // The authenticator went before its user, and the connector with its bridge.
-  "DELETE /authentication/{id}/users/{user_id} 404",
   // Only while the source is disabled.
   "DELETE /authorization/sources/built_in_database/rules 400",
+  // It went with its bridge.
   "DELETE /connectors/{id} 404",
+  "DELETE /data/files/{filename} 404",
   "DELETE /mqtt/delayed/messages/{node}/{msgid} 404",
+  "GET /data/files/{filename} 404",
   "GET /mqtt/delayed/messages/{node}/{msgid} 404",
   "GET /trace/{name}/download 404",
   "POST /alarms/force_deactivate 400",
   // Their examples would start the gateway anew.
   "POST /configs_reset/{root} 400",
+  // The file sent is no backup.
+  "POST /data/files 400",
+  "POST /data/import 404",
   // The older way to create a listener; `POST /listeners` has made this one.
   "POST /listeners/{id} 400",
   "PUT /configs 400",
