@@ -120,6 +120,13 @@ describe("loop breaker", () => {
     await Promise.all(bench.waits);
   });
 
+  it("a sensor is never held, however fast it repeats its value", () => {
+    const bench = new Bench();
+    for (let n = 0; n < 5000; n++) bench.pass("21.5", SENSOR);
+    expect(bench.sent).toHaveLength(5000);
+    expect(bench.waits).toEqual([]);
+  });
+
   it("a sensor that repeats its value every 200 ms is never held", () => {
     const bench = new Bench();
     for (let n = 0; n < 500; n++) {

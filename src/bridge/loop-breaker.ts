@@ -17,9 +17,8 @@ export type Forward = () => void | Promise<void>;
 /** Copies of one message after which it is looked at closely. */
 const SUSPECT_COPIES = 30;
 
-/** Copies of a bridge, and of any other client, that come further apart belong to no loop. */
-const BRIDGE_GAP_MS = 10_000;
-const CLIENT_GAP_MS = 100;
+/** Copies that come further apart belong to no loop. */
+const MAX_GAP_MS = 10_000;
 
 /** Returns of marked messages after which the rule is cut, within a minute. */
 const MARKED_RETURNS = 20;
@@ -115,7 +114,7 @@ export class LoopBreaker {
    * for.
    */
   pass(rule: string, message: Message, forward: Forward): void | Promise<void> {
-    const track = this.#trackOf(message);
+    const track = isFromBridge(message) ? this.#trackOf(message) : null;
     if (track === null) return forward();
     const isCopy = this.#count(track, message);
     if (track.phase === "counting" && track.copies < SUSPECT_COPIES) return forward();
@@ -187,7 +186,7 @@ export class LoopBreaker {
     track.lastMessage = message;
     const isSame = isPrintOf(track.print, message.payload);
     if (track.phase !== "counting") return isSame;
-    if (isSame && gapMs <= gapLimit(message)) {
+    if (isSame && gapMs <= MAX_GAP_MS) {
       track.copies += 1;
       track.gapMs = gapMs;
     } else {
@@ -288,10 +287,9 @@ export class LoopBreaker {
   }
 }
 
-function gapLimit({ origin }: Message): number {
-  const isBridge =
-    origin.kind === "bridge" || (origin.kind === "client" && origin.isBridge === true);
-  return isBridge ? BRIDGE_GAP_MS : CLIENT_GAP_MS;
+/** A loop without marks comes back through a bridge, which says so; other clients are left alone. */
+function isFromBridge({ origin }: Message): boolean {
+  return origin.kind === "bridge" || (origin.kind === "client" && origin.isBridge === true);
 }
 
 /** Tells the publishers of what was tried how it went. */

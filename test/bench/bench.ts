@@ -15,6 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { type BridgedLoad, bridgedLoad } from "./bridge-load.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const BUILD = join(ROOT, "node_modules/.cache/bench");
@@ -137,12 +138,13 @@ const ROWS: readonly Row[] = [
 
 interface Broker {
   readonly name: string;
-  start(dir: string, tcpPort: number): ChildProcess;
+  /** `cloudPort`: it sends everything on to the broker there. */
+  start(dir: string, tcpPort: number, cloudPort?: number): ChildProcess;
 }
 
 const OURS: Broker = {
   name: "tidegate",
-  start(dir, tcpPort) {
+  start(dir, tcpPort, cloudPort) {
     const file = join(dir, "tidegate.yaml");
     writeFileSync(
       file,
@@ -153,6 +155,7 @@ http: {enable: false, password: bench}
 auth: {allow_anonymous: true}
 log: {level: warn}
 msq_len: 1000000
+${cloudPort === undefined ? "" : bridgeTo(cloudPort)}
 `,
     );
     const main = join(ROOT, "dist/main.js");
@@ -169,7 +172,7 @@ msq_len: 1000000
 
 const MOSQUITTO: Broker = {
   name: "mosquitto",
-  start(dir, tcpPort) {
+  start(dir, tcpPort, cloudPort) {
     const file = join(dir, "mosquitto.conf");
     writeFileSync(
       file,
@@ -183,12 +186,20 @@ const MOSQUITTO: Broker = {
         `persistence_location ${dir}/`,
         "user root",
         "log_dest none",
+        ...(cloudPort === undefined
+          ? []
+          : ["connection cloud", `address 127.0.0.1:${cloudPort}`, "topic # out 1"]),
         "",
       ].join("\n"),
     );
     return pinned(["/usr/sbin/mosquitto", "-c", file]);
   },
 };
+
+function bridgeTo(cloudPort: number): string {
+  const rules = JSON.stringify([{ local_topic: "#" }]);
+  return `bridges: {cloud: {server: "mqtt://127.0.0.1:${cloudPort}", max_inflight: 1000, forwards: ${rules}}}`;
+}
 
 function pinned(command: readonly string[], env: NodeJS.ProcessEnv = process.env): ChildProcess {
   return spawn("taskset", ["-c", "0", ...command], { stdio: "ignore", env });
@@ -208,10 +219,11 @@ async function withBroker<T>(
   broker: Broker,
   dir: string,
   work: (tcpPort: number, pid: number, readyMs: number) => Promise<T>,
+  cloudPort?: number,
 ): Promise<T> {
   const tcpPort = 20_000 + Math.floor(Math.random() * 10_000);
   const startMs = performance.now();
-  const child = broker.start(dir, tcpPort);
+  const child = broker.start(dir, tcpPort, cloudPort);
   const { pid } = child;
   if (pid === undefined) throw new Error(`${broker.name} cannot be started`);
   try {
@@ -324,6 +336,38 @@ async function measureStart(): Promise<string[]> {
   });
 }
 
+/** QoS 1 sent on to a mosquitto by a bridge, ours and mosquitto's own. */
+async function measureBridge(): Promise<string> {
+  const count = 5000 * Number(options.secs);
+  const figures = new Map<Broker, BridgedLoad[]>([
+    [OURS, []],
+    [MOSQUITTO, []],
+  ]);
+  for (let run = 0; run < Number(options.runs); run++) {
+    for (const [broker, loads] of figures) {
+      const figure = await inTempDir((above) =>
+        withBroker(MOSQUITTO, above, (cloudPort) =>
+          inTempDir((dir) =>
+            withBroker(
+              broker,
+              dir,
+              (tcpPort, pid) => bridgedLoad(tcpPort, cloudPort, pid, count),
+              cloudPort,
+            ),
+          ),
+        ),
+      );
+      loads.push(figure);
+    }
+  }
+  const middle = (broker: Broker, field: keyof BridgedLoad) =>
+    median((figures.get(broker) ?? []).map((load) => load[field]));
+  const ours = middle(OURS, "usPerMessage");
+  const theirs = middle(MOSQUITTO, "usPerMessage");
+  const rates = `${show(middle(OURS, "perSecond"))} and ${show(middle(MOSQUITTO, "perSecond"))} msg/s`;
+  return `| bridged, QoS 1 | ${show(ours)} µs | ${show(theirs)} µs | ${show(theirs / ours)} | – | ${rates} |`;
+}
+
 /** Share of a core that sampling the device takes, in a process that does nothing else. */
 function measureTelemetry(): string {
   const seconds = 60;
@@ -354,4 +398,5 @@ console.log(
 const only = new RegExp(options.only, "i");
 for (const row of ROWS.filter(({ name }) => only.test(name))) console.log(await measure(row));
 if (only.test("start")) for (const line of await measureStart()) console.log(line);
+if (only.test("bridged")) console.log(await measureBridge());
 if (only.test("telemetry")) console.log(measureTelemetry());
