@@ -38,6 +38,8 @@ export class Machine {
 listeners: {tcp: {bind: 127.0.0.1, port: ${this.tcpPort}}, ws: {enable: false}}
 http: {bind: 127.0.0.1, port: 0, emqx_port: null, password: public}
 auth: {allow_anonymous: true}
+# The receiver is away while its gateway is: what it may miss is not what these tests are about.
+msq_len: 1000000
 bridges: ${this.#bridges}
 `,
     });

@@ -16,7 +16,13 @@ beforeEach(async () => {
     },
     { metrics: () => ({ "messages.delayed": 4 }) },
   ]);
-  api = await startApi(metricsRoutes({ node: { name: NODE }, metrics }));
+  api = await startApi(
+    metricsRoutes({
+      node: { name: NODE },
+      metrics,
+      statistics: { device: () => ({ temperature_c: 48.7 }) },
+    }),
+  );
 });
 
 afterEach(() => api.close());
@@ -43,7 +49,7 @@ test("aggregate=true gives one object without the node", async () => {
   expect(metrics.body).not.toHaveProperty("node");
   const stats = await api.call("GET", "/stats?aggregate=true");
   expect(Object.keys(stats.body as object).sort()).toEqual(
-    LEVEL_NAMES.flatMap((name) => [`${name}.count`, `${name}.max`]).sort(),
+    [...LEVEL_NAMES.flatMap((name) => [`${name}.count`, `${name}.max`]), "device"].sort(),
   );
 });
 
@@ -57,6 +63,7 @@ test("GET /stats gives what is now and the most there was", async () => {
       "retained.count": 1,
       "delayed.count": 0,
       "durable_subscriptions.max": 0,
+      device: { temperature_c: 48.7 },
     },
   ]);
 });

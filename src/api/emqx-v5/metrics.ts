@@ -6,11 +6,14 @@ import {
   METRIC_NAMES,
 } from "../../mqtt/index.ts";
 import type { ApiServices } from "../deps.ts";
+import { DEVICE } from "./device-member.ts";
 import { type JSONSchema, ok, type Route, route } from "./kit/index.ts";
 import { NODE, NODE_PARAMS, requireNode } from "./node-name.ts";
 
 /** What statistics and metrics are made of. */
-export type MetricsServices = Pick<ApiServices, "node" | "metrics">;
+export type MetricsServices = Pick<ApiServices, "node" | "metrics"> & {
+  readonly statistics: Pick<ApiServices["statistics"], "device">;
+};
 
 const TEST = "src/api/emqx-v5/metrics.test.ts";
 
@@ -24,16 +27,18 @@ const AGGREGATE = {
 
 const METRICS = counters(METRIC_NAMES.map((name) => [name, METRIC_DOCS[name]]));
 
-const STATS = counters(
+const LEVELS = counters(
   LEVEL_NAMES.flatMap((name) => [
     [`${name}.count`, LEVEL_DOCS[name]],
     [`${name}.max`, `The most since the start: ${LEVEL_DOCS[name]}`],
   ]),
 );
 
+const STATS = { ...LEVELS, properties: { ...LEVELS.properties, device: DEVICE } };
+
 /** `/stats`, `/metrics` and the same of a node (reference §5.3, §5.4.1, §5.4.2). */
-export function metricsRoutes({ node, metrics }: MetricsServices): readonly Route[] {
-  const stats = () => statsOf(metrics.levels());
+export function metricsRoutes({ node, metrics, statistics }: MetricsServices): readonly Route[] {
+  const stats = () => ({ ...statsOf(metrics.levels()), device: statistics.device() });
   return [
     route({
       method: "GET",
@@ -110,7 +115,7 @@ export function statsOf(levels: Levels): Record<string, number> {
   );
 }
 
-function counters(rows: readonly (readonly (string | undefined)[])[]): JSONSchema {
+function counters(rows: readonly (readonly (string | undefined)[])[]) {
   const properties = Object.fromEntries(
     rows.map(([name = "", description]) => [
       name,
@@ -122,7 +127,7 @@ function counters(rows: readonly (readonly (string | undefined)[])[]): JSONSchem
     properties: { ...properties, node: NODE },
     required: Object.keys(properties),
     additionalProperties: false,
-  };
+  } as const;
 }
 
 function listOfNodes(item: JSONSchema): JSONSchema {

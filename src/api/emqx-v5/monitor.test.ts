@@ -51,7 +51,12 @@ beforeEach(async () => {
     configuration: { restartPending: false, onTrial: false, rolledBack: null },
   });
   api = await startApi(
-    monitorRoutes({ node: { name: NODE }, metrics, monitor, statistics: { node } }),
+    monitorRoutes({
+      node: { name: NODE },
+      metrics,
+      monitor,
+      statistics: { node, device: () => ({ temperature_c: 48.7 }) },
+    }),
   );
 });
 

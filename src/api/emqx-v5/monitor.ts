@@ -1,10 +1,11 @@
 import type { ApiServices, MonitorStep } from "../deps.ts";
+import { DEVICE } from "./device-member.ts";
 import { type JSONSchema, noContent, ok, type Route, route } from "./kit/index.ts";
 import { NODE_PARAMS, requireNode } from "./node-name.ts";
 
 /** What the monitor's operations are made of. */
 export type MonitorServices = Pick<ApiServices, "node" | "metrics" | "monitor"> & {
-  readonly statistics: Pick<ApiServices["statistics"], "node">;
+  readonly statistics: Pick<ApiServices["statistics"], "node" | "device">;
 };
 
 const TEST = "src/api/emqx-v5/monitor.test.ts";
@@ -141,8 +142,8 @@ export function monitorRoutes(services: MonitorServices): readonly Route[] {
       path: "/monitor_current",
       summary: "Figures and rates of the moment",
       description: "Rates are means of the last seconds, whole numbers.",
-      schema: { answers: { 200: closed(CURRENT) } },
-      handle: () => ok(currentOf(services)),
+      schema: { answers: { 200: closed({ ...CURRENT, device: DEVICE }) } },
+      handle: () => ok({ ...currentOf(services), device: services.statistics.device() }),
     }),
     route({
       ...shared,
@@ -155,6 +156,7 @@ export function monitorRoutes(services: MonitorServices): readonly Route[] {
           200: closed({
             ...withoutCluster(CURRENT),
             ...integers({ node_uptime: "How long the node runs, ms." }),
+            device: DEVICE,
           }),
         },
       },
@@ -164,6 +166,7 @@ export function monitorRoutes(services: MonitorServices): readonly Route[] {
         return ok({
           ...withoutCluster(currentOf(services)),
           node_uptime: Math.floor(uptimeMs),
+          device: services.statistics.device(),
         });
       },
     }),

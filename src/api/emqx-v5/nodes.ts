@@ -1,4 +1,5 @@
 import type { ApiServices } from "../deps.ts";
+import { DEVICE } from "./device-member.ts";
 import { API_VERSION, ApiError, ok, type Route, route } from "./kit/index.ts";
 
 const integer = (description: string, example: number) =>
@@ -33,13 +34,7 @@ const PROPERTIES = {
   otp_release: string("Release of the runtime, which is Node.js here.", "24.21.0"),
   sys_path: string("Directory the gateway runs in.", "/opt/tidegate"),
   log_path: string("Empty: the log goes to the service manager.", ""),
-  device: {
-    type: "object",
-    additionalProperties: true,
-    description:
-      "Every device metric by name, one value or one per member; a missing sensor is null.",
-    example: { temperature_c: 48.7, disk_written_bytes: { mmcblk0: 662_700_032 } },
-  },
+  device: DEVICE,
 } as const;
 
 const NODE = {
