@@ -43,15 +43,16 @@ async function build({ to, filters, version }: Topology): Promise<readonly Machi
   );
 }
 
-/** The short form takes one with marks and the hardest without. */
-const SHORT = TOPOLOGIES.filter(({ name }) =>
-  /two gateways both ways, MQTT 5|overlapping/.test(name),
-);
+/**
+ * The short form takes the one with marks. Without marks a loop is watched for most of a minute before
+ * its rule is cut, which `src/bridge/loop-breaker.test.ts` shows with a clock of its own.
+ */
+const SHORT = TOPOLOGIES.filter(({ name }) => name === "two gateways both ways, MQTT 5");
 
 for (const topology of IS_LONG ? TOPOLOGIES : SHORT) {
   faultTest(
     `a loop is cut within 100 copies, and the rule is named: ${topology.name}`,
-    { short: 60_000, long: 60_000 },
+    { short: 60_000, long: 180_000 },
     async ({ report }) => {
       const machines = await build(topology);
       const [first] = machines;
@@ -82,7 +83,7 @@ for (const topology of IS_LONG ? TOPOLOGIES : SHORT) {
           const found = await Promise.all(machines.map((machine) => cutRules(machine)));
           return found.flat()[0];
         },
-        40_000,
+        120_000,
       );
       const atCut = copies;
       await delay(500);
