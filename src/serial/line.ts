@@ -1,5 +1,5 @@
 import { realpath } from "node:fs/promises";
-import { SerialPort } from "serialport";
+import type { SerialPort } from "serialport";
 import type { SerialPortConfig } from "../config/index.ts";
 import { reasonOf } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
@@ -162,7 +162,8 @@ export class SerialLine {
       return;
     }
     if (generation !== this.#generation) return;
-    const port = this.#portAt(device);
+    const port = await this.#portAt(device);
+    if (generation !== this.#generation) return;
     const fault = await new Promise<Error | null>((resolve) => port.open(resolve));
     if (generation !== this.#generation) {
       if (fault === null) port.close();
@@ -198,7 +199,9 @@ export class SerialLine {
     });
   }
 
-  #portAt(device: string): SerialPort {
+  async #portAt(device: string): Promise<SerialPort> {
+    // Its native part is loaded by gateways that have a port, not by all.
+    const { SerialPort } = await import("serialport");
     const { baud_rate, data_bits, stop_bits, parity, flow_control } = this.#cfg;
     return new SerialPort({
       path: device,
