@@ -22,9 +22,9 @@ import { EXIT_CODE, type ExitCode, isGatewayError, reasonOf } from "./errors/ind
 import { createGateway, type Gateway } from "./gateway.ts";
 import { notifyDescriptor, watchdogUs } from "./health/index.ts";
 import { createLog, type Log, type LogLevel } from "./log/index.ts";
-import { systemClock } from "./time/index.ts";
+import { systemClock, type Timer } from "./time/index.ts";
 
-/** A changed configuration has proved itself after this long without a fault (design §5). */
+/** A changed configuration that nobody is to confirm has proved itself after this long (design §5). */
 const CONFIRM_AFTER_MS = 10_000;
 
 /** An orderly end that takes longer is cut short; the store survives that as it survives `kill -9`. */
@@ -135,7 +135,7 @@ async function run(command: Extract<Command, { command: "run" }>): Promise<ExitC
     "ready",
   );
   const store = configStore;
-  const trial = systemClock.after(CONFIRM_AFTER_MS, () => void confirm(store, log));
+  const trial = startTrial(store, log, requestExit);
   const code = await exit.promise;
   trial.cancel();
   systemClock.after(STOP_LIMIT_MS, () => process.exit(code));
@@ -146,11 +146,33 @@ async function run(command: Extract<Command, { command: "run" }>): Promise<ExitC
   return code;
 }
 
-async function confirm(store: ConfigStore, log: Log): Promise<void> {
-  try {
-    await store.confirm();
-  } catch (err) {
-    log.error({ err }, "the configuration could not be marked as proved");
+/**
+ * Ends the trial of a changed configuration: staying up confirms it, or, where whoever changed it
+ * wanted to confirm it, the time for that runs out and a restart brings back the one before.
+ */
+function startTrial(store: ConfigStore, log: Log, requestExit: (code: ExitCode) => void): Timer {
+  const { confirmS } = store.status();
+  if (confirmS === null) {
+    return systemClock.after(CONFIRM_AFTER_MS, () => {
+      store.confirm().catch((err: unknown) => {
+        log.error({ err }, "the configuration could not be marked as proved");
+      });
+    });
+  }
+  log.warn({ confirmS }, "changed configuration waits to be confirmed");
+  return systemClock.after(confirmS * 1000, () => void takeBack(confirmS));
+
+  async function takeBack(limitS: number): Promise<void> {
+    if (!store.status().onTrial) return;
+    const reason = `the changed configuration was not confirmed within ${limitS} s`;
+    log.error({ reason }, "restarting with the configuration before it");
+    try {
+      await store.giveUp(reason);
+    } catch (err) {
+      // The trial goes on in the next start, which tries this again.
+      log.error({ err }, "the configuration could not be given up");
+    }
+    requestExit(EXIT_CODE.restart);
   }
 }
 

@@ -91,6 +91,7 @@ export interface PublishRequest {
 export interface ConfigStatus {
   readonly restartPending: boolean;
   readonly onTrial: boolean;
+  readonly confirmS: number | null;
   readonly rolledBack: { readonly atMs: number; readonly reason: string } | null;
 }
 
@@ -382,10 +383,11 @@ export interface ApiServices {
     running(): Config;
     current(): Config;
     status(): ConfigStatus;
+    confirm(): Promise<boolean>;
     pemTexts(config: Config): Promise<PemTexts>;
     change(
       draft: (stored: Config) => Promise<ConfigDraft>,
-      options: { readonly force: boolean },
+      options: { readonly force: boolean; readonly confirmS?: number | undefined },
     ): Promise<readonly string[]>;
   };
   readonly bridges: BridgesApi;

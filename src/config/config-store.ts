@@ -26,6 +26,8 @@ export interface ConfigStatus {
   readonly restartPending: boolean;
   /** This process runs a changed configuration that `confirm` has not been called for. */
   readonly onTrial: boolean;
+  /** Seconds in which somebody must confirm what is on trial; null = staying up does. */
+  readonly confirmS: number | null;
   /** Set from the return to an earlier configuration until the next change. */
   readonly rolledBack: Incident | null;
   /** Set from the replacement of a damaged file until the next change. */
@@ -34,6 +36,14 @@ export interface ConfigStatus {
 
 /** Cross-checks that need more than the configuration (ports, files); throws what is wrong. */
 export type ConfigCheck = (next: Config, previous: Config) => Promise<void>;
+
+export interface ChangeOptions {
+  /**
+   * The change comes back by itself unless `confirm` is called within this many seconds of the
+   * start that applies it; it is on trial then whatever it changes. Default: staying up is enough.
+   */
+  readonly confirmS?: number | undefined;
+}
 
 /** Hears of a change; must not throw. */
 export type ConfigListener = (running: Config, changed: readonly string[]) => void;
@@ -53,7 +63,11 @@ export interface ConfigStore {
    * that the environment or the command line sets), whatever `check` throws, CONFIG_WRITE_FAILED.
    * Nothing is changed then.
    */
-  change(patch: ConfigPatch, check: ConfigCheck): Promise<readonly string[]>;
+  change(
+    patch: ConfigPatch,
+    check: ConfigCheck,
+    options?: ChangeOptions,
+  ): Promise<readonly string[]>;
   /**
    * Stores what the gateway decides itself, such as the administrator's first password, or what
    * `check` has put into effect already: as `change`, but running at once and not on trial.
@@ -70,8 +84,10 @@ export interface ConfigStore {
    * the change resolves. Returns what ends that.
    */
   onChange(listener: ConfigListener): () => void;
-  /** The changed configuration has proved itself: the process was ready and stayed so. */
+  /** The changed configuration has proved itself: it stayed up, or somebody said so. */
   confirm(): Promise<void>;
+  /** The next start brings the configuration before the one on trial back, for this reason. */
+  giveUp(reason: string): Promise<void>;
   status(): ConfigStatus;
   /** Finishes the changes under way; an orderly stop before `confirm` is no failed start. Safe to call twice. */
   stop(): Promise<void>;
@@ -104,6 +120,7 @@ class DirectoryConfigStore implements ConfigStore {
   #runningHash: string | null;
   #restartPending = false;
   #onTrial: boolean;
+  #confirmS: number | null;
   #incidents: Incidents;
   #tail: Promise<unknown> = Promise.resolve();
   #waiting = 0;
@@ -117,9 +134,10 @@ class DirectoryConfigStore implements ConfigStore {
     this.#layers = loaded.layers;
     this.#bytes = loaded.currentBytes;
     this.#runningHash = contentHash(loaded.currentBytes);
+    const trial = readTrial(this.#paths.trial);
     this.#onTrial =
-      this.#runningHash !== null &&
-      readTrial(this.#paths.trial)?.onTrial.includes(this.#runningHash) === true;
+      this.#runningHash !== null && trial?.onTrial.includes(this.#runningHash) === true;
+    this.#confirmS = this.#onTrial ? (trial?.confirmS ?? null) : null;
     this.#incidents = readIncidents(this.#paths.incidents);
   }
 
@@ -135,16 +153,21 @@ class DirectoryConfigStore implements ConfigStore {
     return {
       restartPending: this.#restartPending,
       onTrial: this.#onTrial,
+      confirmS: this.#confirmS,
       ...this.#incidents,
     };
   }
 
-  change(patch: ConfigPatch, check: ConfigCheck): Promise<readonly string[]> {
-    return this.#inTurn(() => this.#change(patch, check, false));
+  change(
+    patch: ConfigPatch,
+    check: ConfigCheck,
+    options: ChangeOptions = {},
+  ): Promise<readonly string[]> {
+    return this.#inTurn(() => this.#change(patch, check, options));
   }
 
   adopt(patch: ConfigPatch, check: ConfigCheck = noCheck): Promise<readonly string[]> {
-    return this.#inTurn(() => this.#change(patch, check, true));
+    return this.#inTurn(() => this.#change(patch, check, "adopted"));
   }
 
   onChange(listener: ConfigListener): () => void {
@@ -182,6 +205,19 @@ class DirectoryConfigStore implements ConfigStore {
         }
       }
       this.#onTrial = false;
+      this.#confirmS = null;
+    });
+  }
+
+  giveUp(reason: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const trial = readTrial(this.#paths.trial);
+      if (trial === null || !this.#onTrial) return;
+      await writeTrial(this.#files, this.#paths.trial, {
+        ...trial,
+        isStarting: false,
+        verdict: reason,
+      });
     });
   }
 
@@ -196,7 +232,7 @@ class DirectoryConfigStore implements ConfigStore {
   async #change(
     patch: ConfigPatch,
     check: ConfigCheck,
-    isAdopted: boolean,
+    options: ChangeOptions | "adopted",
   ): Promise<readonly string[]> {
     this.#takeOver();
     const plan = await planChange(this.#layers, this.#stored, patch, {
@@ -205,8 +241,11 @@ class DirectoryConfigStore implements ConfigStore {
     });
     if (plan === null) return [];
     await check(plan.next, this.#stored);
-    const needsTrial = !isAdopted && plan.entries.some(({ row }) => row.reload === "restart");
-    await this.#write(plan.bytes, needsTrial);
+    const isAdopted = options === "adopted";
+    const confirmS = isAdopted ? null : (options.confirmS ?? null);
+    const needsTrial =
+      confirmS !== null || (!isAdopted && plan.entries.some(({ row }) => row.reload === "restart"));
+    await this.#write(plan.bytes, needsTrial, confirmS);
 
     const applied = plan.entries.filter(({ row }) => isAdopted || row.reload === "live");
     if (applied.length > 0) this.#running = withKeysOf(plan.next, applied, this.#running);
@@ -234,12 +273,12 @@ class DirectoryConfigStore implements ConfigStore {
   }
 
   /** Everything the record promises is on the disk before `current.yaml` changes, in one step. */
-  async #write(bytes: Buffer, needsTrial: boolean): Promise<void> {
+  async #write(bytes: Buffer, needsTrial: boolean, confirmS: number | null): Promise<void> {
     const { current, history, trial: path } = this.#paths;
     await this.#files.makeDirectory(this.#paths.directory);
     if (this.#bytes !== null) await keepVersion(this.#files, history, this.#bytes);
     const before = readTrial(path);
-    const after = this.#nextTrial(before, contentHash(bytes), needsTrial);
+    const after = this.#nextTrial(before, contentHash(bytes), needsTrial, confirmS);
     if (after !== null) await writeTrial(this.#files, path, after);
     try {
       await this.#files.write(current, bytes);
@@ -249,7 +288,12 @@ class DirectoryConfigStore implements ConfigStore {
     }
   }
 
-  #nextTrial(before: Trial | null, hash: string, needsTrial: boolean): Trial | null {
+  #nextTrial(
+    before: Trial | null,
+    hash: string,
+    needsTrial: boolean,
+    confirmS: number | null,
+  ): Trial | null {
     if (before === null && !needsTrial) return null;
     const replaced = contentHash(this.#bytes);
     const isReplacedOnTrial = replaced !== null && before?.onTrial.includes(replaced) === true;
@@ -260,6 +304,9 @@ class DirectoryConfigStore implements ConfigStore {
       failures: needsTrial ? 0 : (before?.failures ?? 0),
       isStarting: !needsTrial && before?.isStarting === true,
       reasons: needsTrial ? [] : (before?.reasons ?? []),
+      // Whoever makes another change without asking for it has reached the gateway.
+      confirmS: needsTrial ? confirmS : (before?.confirmS ?? null),
+      verdict: null,
     };
   }
 

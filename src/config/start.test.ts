@@ -12,11 +12,11 @@ import { beginStart, failStart } from "./start.ts";
 const START_MS = Date.UTC(2026, 4, 1);
 
 /** A gateway whose confirmed configuration has HTTP port 1, with a change to port 2 stored. */
-async function changedGateway() {
+async function changedGateway(confirmS?: number) {
   const gateway = testGateway("");
   const store = openConfigStore(loadConfig(gateway.input), storeDeps);
   await store.adopt({ http: { port: 1 } });
-  await store.change({ http: { port: 2 } }, noCheck);
+  await store.change({ http: { port: 2 } }, noCheck, { confirmS });
   return gateway;
 }
 
@@ -66,6 +66,47 @@ describe("a changed configuration", () => {
     await fourth.store.change({ msq_len: 5 }, noCheck);
     expect(status(fourth.store).rolledBack).toBeNull();
     expect(status((await start(input)).store).rolledBack).toBeNull();
+  });
+
+  test("waits to be confirmed, start after start, when that is wanted", async () => {
+    const { input } = await changedGateway(30);
+    const first = await start(input);
+    expect(status(first.store)).toMatchObject({ onTrial: true, confirmS: 30 });
+    await first.store.stop();
+    const second = await start(input);
+    expect(status(second.store)).toMatchObject({ onTrial: true, confirmS: 30 });
+    await second.store.confirm();
+    expect(status(second.store)).toMatchObject({ onTrial: false, confirmS: null });
+    expect((await start(input)).report.trialStart).toBe(0);
+  });
+
+  test("given up comes back at the next start, with the reason", async () => {
+    const { input } = await changedGateway(30);
+    const first = await start(input);
+    await first.store.giveUp("nobody confirmed it");
+    await first.store.stop();
+    const { report, port } = await start(input);
+    expect(port).toBe(1);
+    expect(report.rolledBack?.reason).toBe("nobody confirmed it");
+  });
+
+  test("is on trial when a confirmation is wanted, also if it needs no restart", async () => {
+    const { input } = testGateway("");
+    const store = openConfigStore(loadConfig(input), storeDeps);
+    await store.change({ auto_subscribe: [{ topic: "a" }] }, noCheck, { confirmS: 10 });
+    const { store: next } = await start(input);
+    expect(status(next)).toMatchObject({ onTrial: true, confirmS: 10 });
+    await next.giveUp("nobody confirmed it");
+    expect((await start(input)).store.running.auto_subscribe).toEqual([]);
+  });
+
+  test("changed again without asking for it needs no confirmation any more", async () => {
+    const { input } = await changedGateway(30);
+    const { store } = await start(input);
+    await store.change({ http: { port: 3 } }, noCheck);
+    const { store: next, port } = await start(input);
+    expect(port).toBe(3);
+    expect(status(next)).toMatchObject({ onTrial: true, confirmS: null });
   });
 
   test("gives way to no file at all when there was none before", async () => {

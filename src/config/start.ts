@@ -35,7 +35,8 @@ interface StartDeps {
 /**
  * To be called first in every start of the service. Notes the start of a changed configuration, or
  * restores the one before it after two starts that failed: with `failStart`, or because the process
- * came neither to `ConfigStore.confirm` nor to `ConfigStore.stop`. Replaces a damaged `current.yaml` by the newest
+ * came neither to `ConfigStore.confirm` nor to `ConfigStore.stop`, or at once after
+ * `ConfigStore.giveUp`. Replaces a damaged `current.yaml` by the newest
  * version in the history that is valid together with the other layers, else by none. What it takes
  * out of use is kept as `rejected-….yaml` or `damaged-….yaml`. Never throws for what it finds.
  */
@@ -101,7 +102,8 @@ class Start {
     const hash = contentHash(bytes);
     if (trial !== null && hash !== null && trial.onTrial.includes(hash)) {
       const failures = trial.failures + (trial.isStarting ? 1 : 0);
-      if (failures >= MAX_FAILURES) await this.#rollBack({ ...trial, failures }, hash);
+      if (trial.verdict !== null || failures >= MAX_FAILURES)
+        await this.#rollBack({ ...trial, failures }, hash);
       else await this.#try({ ...trial, failures });
       return this.report;
     }
@@ -118,10 +120,7 @@ class Start {
   }
 
   async #rollBack(trial: Trial, rejected: string): Promise<void> {
-    const known = [...new Set(trial.reasons)].join("; ");
-    const why = known === "" ? "the process ended before it was confirmed" : known;
-    const reason = `${trial.failures} starts with the changed configuration failed: ${why}`;
-    const incident = this.#incident(reason, "rejected", rejected);
+    const incident = this.#incident(whyGivenUp(trial), "rejected", rejected);
     this.report = { ...this.report, rolledBack: incident };
     const incidents = { ...readIncidents(this.#paths.incidents), rolledBack: incident };
     await this.#replaceCurrent(incidents, incident.rejectedFile, {
@@ -231,6 +230,13 @@ function faultOf(input: ConfigInput, bytes: Buffer): string | null {
     }
     return reasonOf(err);
   }
+}
+
+function whyGivenUp({ verdict, reasons, failures }: Trial): string {
+  if (verdict !== null) return verdict;
+  const known = [...new Set(reasons)].join("; ");
+  const why = known === "" ? "the process ended before it was confirmed" : known;
+  return `${failures} starts with the changed configuration failed: ${why}`;
 }
 
 function readOrNull(path: string): Buffer | null {

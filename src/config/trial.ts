@@ -18,6 +18,10 @@ export interface Trial {
   readonly isStarting: boolean;
   /** Why starts failed, as far as the process could say. */
   readonly reasons: readonly string[];
+  /** Seconds after a start in which somebody must confirm the change; null = staying up confirms it. */
+  readonly confirmS: number | null;
+  /** Why the change is given up at the next start, however often it started; null = it is not. */
+  readonly verdict: string | null;
 }
 
 const MAX_REASONS = 4;
@@ -27,11 +31,20 @@ const MAX_REASON_CHARACTERS = 500;
 export function readTrial(path: string): Trial | null {
   const value = readJson(path);
   if (!isObject(value)) return null;
-  const { previous, onTrial, failures, isStarting, reasons } = value;
+  const { previous, onTrial, failures, isStarting, reasons, confirmS, verdict } = value;
   if (previous !== null && typeof previous !== "string") return null;
   if (!isTextList(onTrial) || !isTextList(reasons)) return null;
   if (typeof failures !== "number" || typeof isStarting !== "boolean") return null;
-  return { previous, onTrial, failures, isStarting, reasons };
+  return {
+    previous,
+    onTrial,
+    failures,
+    isStarting,
+    reasons,
+    // Records of older versions have neither.
+    confirmS: typeof confirmS === "number" ? confirmS : null,
+    verdict: typeof verdict === "string" ? verdict : null,
+  };
 }
 
 export async function writeTrial(files: DurableFiles, path: string, trial: Trial): Promise<void> {

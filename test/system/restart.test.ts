@@ -75,6 +75,36 @@ describe("request 12", () => {
     expect((await v1(gateway.ports.http, { req: 11 })).body.data).toMatchObject({ msq_len: 2048 });
   });
 
+  it("with confirm_s is taken back unless it is confirmed in that time", async () => {
+    const gateway = await startGateway({ supervised: true });
+    let { http } = gateway.ports;
+    const change = (msq_len: number) => v1(http, { req: 12, data: { msq_len }, confirm_s: 10 });
+    const shown = () => v1(http, { req: 11 });
+
+    await change(70);
+    const second = await gateway.readyAgain(gateway.readyAt);
+    ({ http } = second.ports);
+    expect(await shown()).toMatchObject({
+      body: { data: { msq_len: 70 }, config_status: { on_trial: true, confirm_within_s: 10 } },
+    });
+    expect((await v1(http, { req: 12, confirm: true })).body.code).toBe(0);
+    expect((await shown()).body).not.toHaveProperty("config_status");
+
+    await change(71);
+    const third = await gateway.readyAgain(second.readyAt);
+    ({ http } = third.ports);
+    expect(await shown()).toMatchObject({ body: { data: { msq_len: 71 } } });
+    ({ http } = (await gateway.readyAgain(third.readyAt)).ports);
+    expect(await shown()).toMatchObject({
+      body: {
+        data: { msq_len: 70 },
+        config_status: { rolled_back: { reason: expect.stringContaining("within 10 s") } },
+      },
+    });
+    const late = await v1(http, { req: 12, confirm: true });
+    expect(late.body).toMatchObject({ code: 108, message: expect.stringContaining("10 s") });
+  }, 60_000);
+
   it("that cannot start is taken back after two failed starts, and the statistics say so", async () => {
     const gateway = await startGateway({ supervised: true });
     const blocked = await freeTcpPort();

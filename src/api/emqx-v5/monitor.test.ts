@@ -48,7 +48,7 @@ beforeEach(async () => {
     connections: 2,
     sessions: 2,
     maxOpenFiles: null,
-    configuration: { restartPending: false, onTrial: false, rolledBack: null },
+    configuration: { restartPending: false, onTrial: false, confirmS: null, rolledBack: null },
   });
   api = await startApi(
     monitorRoutes({

@@ -58,7 +58,7 @@ beforeEach(async () => {
     connections: 0,
     sessions: 0,
     maxOpenFiles: null,
-    configuration: { restartPending: false, onTrial: false, rolledBack: null },
+    configuration: { restartPending: false, onTrial: false, confirmS: null, rolledBack: null },
   });
   api = await startApi(traceRoutes({ node: { name: NODE }, traces, statistics: { node } }));
 });

@@ -392,12 +392,14 @@ describe("requests (reference §1.7)", () => {
     api.store.statusNow = {
       restartPending: true,
       onTrial: false,
+      confirmS: null,
       rolledBack: { atMs: 0, reason: "no listener came up", rejectedFile: "/x" },
     };
     const { body } = await api.v1({ req: 11, seq: 1 });
     expect(body.config_status).toEqual({
       restart_pending: true,
       on_trial: false,
+      confirm_within_s: null,
       rolled_back: { at: "1970-01-01T00:00:00.000Z", reason: "no listener came up" },
     });
   });

@@ -10,7 +10,7 @@ export const getConfig: RequestCode = {
   async handle({ services: { configuration } }) {
     const running = configuration.running();
     const data = showConfig(running, await configuration.pemTexts(running));
-    const { restartPending, onTrial, rolledBack } = configuration.status();
+    const { restartPending, onTrial, confirmS, rolledBack } = configuration.status();
     if (!restartPending && !onTrial && rolledBack === null) return { data };
     return {
       data,
@@ -18,6 +18,7 @@ export const getConfig: RequestCode = {
         config_status: {
           restart_pending: restartPending,
           on_trial: onTrial,
+          confirm_within_s: confirmS,
           rolled_back:
             rolledBack === null
               ? null

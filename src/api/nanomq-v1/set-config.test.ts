@@ -100,6 +100,35 @@ test.each([
   expect(await exited).toBe("restart");
 });
 
+test("a confirmation without a change on trial is refused, and says why", async () => {
+  const { v1, store } = await start();
+  const none = await v1({ req: 12, seq: 1, confirm: true });
+  expect(none).toMatchObject({ status: 400, body: { code: 108, rep: 12 } });
+  store.statusNow = {
+    ...store.statusNow,
+    rolledBack: { atMs: 0, reason: "nobody confirmed it", rejectedFile: "/x" },
+  };
+  const late = await v1({ req: 12, seq: 2, confirm: true });
+  expect(late.body.message).toContain("nobody confirmed it");
+  store.statusNow = { ...store.statusNow, onTrial: true, confirmS: 30, rolledBack: null };
+  expect((await v1({ req: 12, seq: 3, confirm: true })).body.code).toBe(0);
+  expect(store.status().onTrial).toBe(false);
+});
+
+test.each([9, 86_401, 10.5, "60"])("confirm_s %s is refused by its name", async (confirm_s) => {
+  const { v1, store } = await start();
+  const reply = await v1({ req: 12, seq: 1, data: { msq_len: 5 }, confirm_s });
+  expect(reply.body).toMatchObject({ code: 108, message: expect.stringContaining("confirm_s") });
+  expect(store.writes).toBe(0);
+});
+
+test("a change and its confirmation in one request are refused", async () => {
+  const { v1, store } = await start();
+  const reply = await v1({ req: 12, seq: 1, data: { msq_len: 5 }, confirm: true });
+  expect(reply.body).toMatchObject({ code: 108, message: expect.stringMatching(/^data: /) });
+  expect(store.writes).toBe(0);
+});
+
 test("bridge rules that loop are refused by their names", async () => {
   const { v1 } = await start();
   const bridge = {

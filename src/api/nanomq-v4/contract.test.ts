@@ -118,6 +118,7 @@ describe("brokers and nodes", () => {
     api.store.statusNow = {
       restartPending: false,
       onTrial: false,
+      confirmS: null,
       rolledBack: { atMs: 0, reason: "not ready", rejectedFile: "/data/rejected.yaml" },
     };
     const { body } = await get("/nodes");

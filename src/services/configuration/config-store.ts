@@ -14,6 +14,8 @@ export interface ConfigStatus {
   readonly restartPending: boolean;
   /** A change was applied and has not yet proved itself. */
   readonly onTrial: boolean;
+  /** Seconds in which somebody must confirm what is on trial; null = staying up does. */
+  readonly confirmS: number | null;
   /** The last change that did not come up healthy and was taken back. */
   readonly rolledBack: {
     readonly atMs: number;
@@ -39,7 +41,10 @@ export interface ConfigStore {
   change(
     patch: ConfigPatch,
     check: (next: Config, previous: Config) => Promise<void>,
+    options?: { readonly confirmS?: number | undefined },
   ): Promise<readonly string[]>;
+  /** What is on trial has proved itself. */
+  confirm(): Promise<void>;
   /** As `change`, for what `check` has put into effect already: it runs at once. */
   adopt(
     patch: ConfigPatch,

@@ -33,19 +33,27 @@ export interface Configuration {
   /** What applies now: as `running`, with the changes of keys that need no restart. */
   current(): Config;
   status(): ConfigStatus;
+  /** Keeps the change that is on trial. @returns whether there was one */
+  confirm(): Promise<boolean>;
   pemTexts(config: Config): Promise<PemTexts>;
   /**
    * Changes the stored configuration, one change after the other: `draft` is made from what is
    * stored then, validated, checked against this machine and the other values, and written.
    * @param options.force accept a change that locks the caller out of the API
+   * @param options.confirmS seconds after the restart in which it must be confirmed, or it comes back
    * @returns the changed keys; none means that nothing differs and nothing was written
    * @throws GatewayError CONFIG_CHECK_FAILED or CONFIG_VALUE_INVALID (canonical key, value),
    * CONFIG_WRITE_FAILED; nothing is written then. Whatever `draft` throws.
    */
   change(
     draft: (stored: Config) => Promise<ConfigDraft>,
-    options: { readonly force: boolean },
+    options: ChangeOptions,
   ): Promise<readonly string[]>;
+}
+
+interface ChangeOptions {
+  readonly force: boolean;
+  readonly confirmS?: number | undefined;
 }
 
 const PEM_KEY = { key: "key_file", cert: "cert_file", ca: "ca_file" } as const;
@@ -60,7 +68,10 @@ export function createConfiguration(deps: ConfigurationDeps, running: Config): C
   const { store, log } = deps;
   let lastChange: Promise<unknown> = Promise.resolve();
 
-  async function apply(draft: ConfigDraft, force: boolean): Promise<readonly string[]> {
+  async function apply(
+    draft: ConfigDraft,
+    { force, confirmS }: ChangeOptions,
+  ): Promise<readonly string[]> {
     const { patch } = draft;
     const check = (read: ReadPem) => (next: Config, previous: Config) =>
       checkConfig(next, previous, {
@@ -70,7 +81,7 @@ export function createConfiguration(deps: ConfigurationDeps, running: Config): C
         force,
       });
     const kinds = PEM_KINDS.filter((kind) => draft.pems[kind] !== undefined);
-    if (kinds.length === 0) return store.change(patch, check(createReadPem()));
+    if (kinds.length === 0) return store.change(patch, check(createReadPem()), { confirmS });
 
     // PEM texts become files before the change that names them. A refusal must leave nothing
     // behind, so the whole change is checked once with the texts still in memory.
@@ -79,13 +90,20 @@ export function createConfiguration(deps: ConfigurationDeps, running: Config): C
     for (const kind of kinds) {
       files[PEM_KEY[kind]] = await store.putPem(kind, draft.pems[kind] ?? "");
     }
-    return store.change(withTls(patch, files), check(createReadPem()));
+    return store.change(withTls(patch, files), check(createReadPem()), { confirmS });
   }
 
   return {
     running: () => running,
     current: () => store.running,
     status: () => store.status(),
+
+    async confirm() {
+      const { onTrial } = store.status();
+      await store.confirm();
+      if (onTrial) log.info({}, "changed configuration confirmed through the API");
+      return onTrial;
+    },
 
     async pemTexts({ tls }) {
       const read = createReadPem();
@@ -97,9 +115,9 @@ export function createConfiguration(deps: ConfigurationDeps, running: Config): C
       };
     },
 
-    change(draft, { force }) {
+    change(draft, options) {
       const change = lastChange.then(async () => {
-        const changed = await apply(await draft(store.stored()), force);
+        const changed = await apply(await draft(store.stored()), options);
         if (changed.length > 0) log.info({ changed }, "configuration changed through the API");
         return changed;
       });

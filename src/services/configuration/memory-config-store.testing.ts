@@ -17,7 +17,12 @@ export function configWith(patch: ConfigPatch = {}): Config {
 
 /** A ConfigStore that keeps everything but PEM files in memory, and passwords in clear. */
 export class MemoryConfigStore implements ConfigStore {
-  statusNow: ConfigStatus = { restartPending: false, onTrial: false, rolledBack: null };
+  statusNow: ConfigStatus = {
+    restartPending: false,
+    onTrial: false,
+    confirmS: null,
+    rolledBack: null,
+  };
   readonly pemPaths: string[] = [];
   writes = 0;
   /** Called after each change with what is stored. */
@@ -63,6 +68,10 @@ export class MemoryConfigStore implements ConfigStore {
     check: (next: Config, previous: Config) => Promise<void>,
   ): Promise<readonly string[]> {
     return this.change(patch, check);
+  }
+
+  async confirm(): Promise<void> {
+    this.statusNow = { ...this.statusNow, onTrial: false, confirmS: null };
   }
 
   async putPem(kind: string, pem: string): Promise<string> {

@@ -166,6 +166,7 @@ beforeEach(async () => {
       ...live,
       running: () => store.stored(),
       status: () => store.status(),
+      confirm: () => Promise.resolve(false),
       pemTexts: async () => ({ cert: null, ca: null }),
     },
   };
