@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type ConfigStore, diskFiles } from "./config/index.ts";
+import { type ConfigStore, diskFiles, type SecretHashing } from "./config/index.ts";
 import type { Log } from "./log/index.ts";
 
 interface AdminPasswordDeps {
@@ -21,6 +22,30 @@ export async function ensureAdminPassword(deps: AdminPasswordDeps): Promise<void
   await resetAdminPassword(deps);
   const path = join(deps.dataDir, FIRST_PASSWORD_FILE);
   deps.log.warn({ path }, "administrator's password made; read it there and delete the file");
+}
+
+/**
+ * Removes the file with the first password as soon as that is not the administrator's any more, now
+ * and after each change, so that nobody is told a password that does not work.
+ */
+export function forgetFirstPassword(
+  deps: AdminPasswordDeps & Pick<SecretHashing, "verifySecret">,
+): void {
+  const { configStore, log } = deps;
+  const path = join(deps.dataDir, FIRST_PASSWORD_FILE);
+  const forget = async () => {
+    const text = await readFile(path, "utf8").catch(() => null);
+    const stored = configStore.stored().http.password;
+    if (text === null || stored === null) return;
+    if (!(await deps.verifySecret(text.trim(), stored))) await diskFiles.remove(path);
+  };
+  const tidy = () => {
+    forget().catch((err: unknown) => log.warn({ err, path }, "first password not removed"));
+  };
+  tidy();
+  configStore.onChange((_, changed) => {
+    if (changed.includes("http.password")) tidy();
+  });
 }
 
 /**

@@ -30,6 +30,7 @@ import {
   bridgeMetrics,
   createMetrics,
   createServices,
+  type PartChecks,
   ruleMetrics,
   type Services,
 } from "./services/index.ts";
@@ -56,6 +57,14 @@ export interface GatewayDeps {
   /** Asked for through the API: end the process in order, and start it again or not. */
   requestExit(kind: "stop" | "restart"): void;
 }
+
+/** What the parts know to be wrong with a configuration made for them. */
+export const CONFIG_CHECKS: PartChecks = {
+  findLoop,
+  findRing,
+  bridgeFaults,
+  checkAccess: (next) => checkRules(next.acl),
+};
 
 /** TCP ports the gateway really listens on, by listener. */
 export type Ports = Readonly<Record<string, number>>;
@@ -284,12 +293,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       telemetry,
       configStore,
       heldPorts: () => Object.values(portsOf(listeners, api)),
-      configChecks: {
-        findLoop,
-        findRing,
-        bridgeFaults,
-        checkAccess: (next) => checkRules(next.acl),
-      },
+      configChecks: CONFIG_CHECKS,
       requestExit: (kind) => deps.requestExit(kind),
       isReady: () => isReady,
     },

@@ -1,11 +1,13 @@
 #!/usr/bin/env node
 import { readFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
-import { ensureAdminPassword, resetAdminPassword } from "./admin-password.ts";
+import { ensureAdminPassword, forgetFirstPassword, resetAdminPassword } from "./admin-password.ts";
 import { hashPassword, isPasswordHash, verifyPassword } from "./auth/index.ts";
 import {
+  adoptProvisioned,
   beginStart,
   type Command,
+  type Config,
   type ConfigStore,
   checkFile,
   configErrors,
@@ -13,15 +15,18 @@ import {
   deviceId,
   diskFiles,
   failStart,
+  type LoadedConfig,
   loadConfig,
   openConfigStore,
   parseCommandLine,
+  prepareProvisioning,
   USAGE,
 } from "./config/index.ts";
 import { EXIT_CODE, type ExitCode, isGatewayError, reasonOf } from "./errors/index.ts";
-import { createGateway, type Gateway } from "./gateway.ts";
+import { CONFIG_CHECKS, createGateway, type Gateway } from "./gateway.ts";
 import { notifyDescriptor, watchdogUs } from "./health/index.ts";
 import { createLog, type Log, type LogLevel } from "./log/index.ts";
+import { checkConfig, createReadPem } from "./services/index.ts";
 import { systemClock, type Timer } from "./time/index.ts";
 
 /** A changed configuration that nobody is to confirm has proved itself after this long (design §5). */
@@ -50,6 +55,8 @@ async function dispatch(argv: readonly string[]): Promise<ExitCode> {
       return run(command);
     case "check":
       return check(command.file);
+    case "provision":
+      return provision(command);
     case "hash-password":
       print(await hashPassword((await text(process.stdin)).replace(/\r?\n$/, "")));
       return EXIT_CODE.stopped;
@@ -95,7 +102,9 @@ async function run(command: Extract<Command, { command: "run" }>): Promise<ExitC
     if (report.setAside !== null) log.error(report.setAside, "damaged configuration set aside");
     if (report.problem !== null) log.error({ reason: report.problem }, "start not recorded");
     configStore = openConfigStore(loaded, { log, files, ...secretHashing });
+    await takeProvisioned(loaded, configStore, log);
     await ensureAdminPassword({ log, configStore, dataDir: input.dataDir });
+    forgetFirstPassword({ log, configStore, dataDir: input.dataDir, ...secretHashing });
     warnOfOpenDoors(log, configStore);
     gateway = createGateway({
       log,
@@ -190,6 +199,51 @@ function check(file: string): ExitCode {
   if (errors.length > 0) return EXIT_CODE.configUnusable;
   print(`${file} is valid`);
   return EXIT_CODE.stopped;
+}
+
+/** Prints what to install in place of the operator's file, or everything that is wrong with `file`. */
+async function provision(command: Extract<Command, { command: "provision" }>): Promise<ExitCode> {
+  const check = (next: Config, previous: Config) =>
+    checkConfig(next, previous, {
+      read: createReadPem(),
+      // Before the network is up no address can be tried; two listeners on one port are found.
+      held: new Set(portsIn(next)),
+      parts: CONFIG_CHECKS,
+      force: true,
+    });
+  try {
+    const input = { ...command, env: process.env };
+    const { text, notes } = await prepareProvisioning(command.file, input, {
+      ...secretHashing,
+      check,
+    });
+    process.stdout.write(text);
+    for (const note of notes) process.stderr.write(`${note}\n`);
+    return EXIT_CODE.stopped;
+  } catch (err) {
+    if (!isGatewayError(err)) return complain(err);
+    for (const each of configErrors(err)) process.stderr.write(`${each.message}\n`);
+    const isFilesFault = !isGatewayError(err, "CONFIG_WRITE_FAILED");
+    return isFilesFault ? EXIT_CODE.configUnusable : EXIT_CODE.internalError;
+  }
+}
+
+function portsIn({ listeners, extra_listeners: extra, http }: Config): number[] {
+  const ports = [...Object.values(listeners), ...Object.values(extra)].map(({ port }) => port);
+  return [...ports, http.port, http.emqx_port ?? http.port];
+}
+
+/** A new operator's file from the boot partition wins; a gateway that cannot store that still runs. */
+async function takeProvisioned(loaded: LoadedConfig, store: ConfigStore, log: Log): Promise<void> {
+  if (loaded.vendorProblem !== null) {
+    log.warn({ reason: loaded.vendorProblem }, "no TLS with the device's own certificate");
+  }
+  try {
+    const changed = await adoptProvisioned(loaded, store);
+    if (changed.length > 0) log.info({ keys: changed }, "the new operator's file wins");
+  } catch (err) {
+    log.error({ err }, "what the API changed earlier still wins over the new operator's file");
+  }
 }
 
 async function resetAdmin(

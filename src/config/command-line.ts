@@ -16,6 +16,9 @@ export const USAGE = `Usage:
       except secrets, which other users of the machine could read there.
   tidegate check FILE
       Reports everything wrong with a configuration file and changes nothing.
+  tidegate provision FILE [--config FILE] [--data DIR]
+      Checks a configuration file against the one in force and prints what to install in its place:
+      passwords hashed, comments kept. Its keys will win over what the API changed.
   tidegate hash-password
       Reads a password from standard input and prints the hash to put into a configuration file.
   tidegate reset-admin [--config FILE] [--data DIR]
@@ -38,6 +41,12 @@ export type Command =
       readonly options: ReadonlyMap<string, string>;
     }
   | { readonly command: "check"; readonly file: string }
+  | {
+      readonly command: "provision";
+      readonly file: string;
+      readonly configFile: string | null;
+      readonly dataDir: string;
+    }
   | { readonly command: "hash-password" }
   | {
       readonly command: "reset-admin";
@@ -52,6 +61,7 @@ const FILE_OPTIONS = ["config", "data"];
 const ALLOWED = {
   run: { options: [...FILE_OPTIONS, ...KEYS.map((entry) => entry.key)], operands: [] },
   check: { options: [], operands: ["FILE"] },
+  provision: { options: FILE_OPTIONS, operands: ["FILE"] },
   "hash-password": { options: [], operands: [] },
   "reset-admin": { options: FILE_OPTIONS, operands: [] },
 } as const satisfies Readonly<
@@ -103,6 +113,8 @@ export function parseCommandLine(argv: readonly string[], env: Environment = pro
     }
     case "check":
       return { command: "check", file: operands[0] ?? "" };
+    case "provision":
+      return { command: "provision", file: operands[0] ?? "", ...files() };
     case "hash-password":
       return { command: "hash-password" };
     case "reset-admin":

@@ -14,6 +14,8 @@ export interface ConfigPaths {
   readonly history: string;
   /** Keys and certificates, named by kind and content. */
   readonly pem: string;
+  /** The operator's file whose keys are still to win over what the API changed. */
+  readonly provisioned: string;
   /** The changed configuration that has not proved itself yet. */
   readonly trial: string;
   /** What was put aside and when, until the next change. */
@@ -28,6 +30,7 @@ export function configPaths(dataDir: string): ConfigPaths {
     current: join(directory, "current.yaml"),
     history: join(directory, "history"),
     pem: join(directory, "tls"),
+    provisioned: join(directory, "provisioned.json"),
     trial: join(directory, "trial.json"),
     incidents: join(directory, "incidents.json"),
   };

@@ -13,8 +13,11 @@ export const CONFIG_VARIABLE = "TIDEGATE_CONFIG";
 /** Chooses the data directory, as `--data` does. */
 export const DATA_VARIABLE = "TIDEGATE_DATA";
 
+/** Where an appliance's defaults are, in place of `/usr/lib/tidegate/defaults.yaml`. */
+export const VENDOR_VARIABLE = "TIDEGATE_DEFAULTS";
+
 /** Variables of ours that are not configuration keys. */
-const OTHER_VARIABLES: readonly string[] = [CONFIG_VARIABLE, DATA_VARIABLE];
+const OTHER_VARIABLES: readonly string[] = [CONFIG_VARIABLE, DATA_VARIABLE, VENDOR_VARIABLE];
 
 /** Our variables that are set, and everything wrong with them: a misspelt one must not go unnoticed. */
 export function environmentLayer(environment: Environment): {

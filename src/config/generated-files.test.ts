@@ -6,7 +6,7 @@ import { documentedKeys } from "../../scripts/generate/keys.ts";
 import { operatorFile } from "../../scripts/generate/operator-file.ts";
 import { withSection } from "../../scripts/generate/section.ts";
 import { KEYS } from "./keys.ts";
-import { layerFaults, mergeLayers } from "./layers.ts";
+import { layerFaults, mergeLayers, NO_LAYERS } from "./layers.ts";
 import { checkFile } from "./load.ts";
 import { SCHEMA } from "./schema.ts";
 import { parseYaml } from "./yaml-text.ts";
@@ -28,8 +28,7 @@ test("etc/tidegate.yaml changes nothing, and gives every default once its commen
   const opened = text.replaceAll(/^#(?=\S| {2})/gm, "");
   const operator = parseYaml(Buffer.from(opened), "");
   expect(layerFaults(operator)).toEqual([]);
-  const none = { current: {}, variables: new Map(), options: new Map() };
-  expect(mergeLayers({ operator, ...none })).toEqual(mergeLayers({ operator: {}, ...none }));
+  expect(mergeLayers({ ...NO_LAYERS, operator })).toEqual(mergeLayers(NO_LAYERS));
   for (const { path } of KEYS) {
     expect(opened).toMatch(new RegExp(`^ *${path.at(-1)}: `, "m"));
   }
@@ -49,7 +48,8 @@ test("a generated part needs its markers", () => {
 });
 
 test("the shipped files are valid", () => {
-  for (const path of ["etc/tidegate.yaml", "etc/workstation.yaml"]) {
+  const appliance = "firmware-image/rootfs/usr/lib/tidegate/defaults.yaml";
+  for (const path of ["etc/tidegate.yaml", "etc/workstation.yaml", appliance]) {
     expect(checkFile(join(ROOT, path))).toEqual([]);
   }
 });

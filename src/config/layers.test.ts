@@ -1,16 +1,9 @@
 import convict from "convict";
 import { describe, expect, test } from "vitest";
 import { messageOf } from "./config.testing.ts";
-import { type Layers, mergeLayers, withoutEmpty } from "./layers.ts";
+import { type Layers, mergeLayers, NO_LAYERS, withoutEmpty } from "./layers.ts";
 
-const merge = (layers: Partial<Layers>) =>
-  mergeLayers({
-    operator: {},
-    current: {},
-    variables: new Map(),
-    options: new Map(),
-    ...layers,
-  });
+const merge = (layers: Partial<Layers>) => mergeLayers({ ...NO_LAYERS, ...layers });
 
 const bridge = (server: string) => ({ server });
 

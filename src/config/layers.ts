@@ -15,6 +15,8 @@ import { deepFreeze, valueAt } from "./tree.ts";
 
 /** What a configuration is made of, lowest first; every layer has been checked on its own. */
 export interface Layers {
+  /** The appliance's own defaults. */
+  readonly vendor: Values;
   /** The operator's file. */
   readonly operator: Values;
   /** What the API wrote; a member of a map that is null takes a lower layer's member away. */
@@ -25,6 +27,15 @@ export interface Layers {
   readonly options: ReadonlyMap<string, string>;
 }
 
+/** Nothing but the defaults of the schema. */
+export const NO_LAYERS: Layers = {
+  vendor: {},
+  operator: {},
+  current: {},
+  variables: new Map(),
+  options: new Map(),
+};
+
 /**
  * The layers merged over the defaults, validated, complete and deep-frozen. Groups merge key by key,
  * maps member by member, everything else (lists too) is replaced as a whole; an environment variable
@@ -34,6 +45,7 @@ export interface Layers {
  */
 export function mergeLayers(layers: Layers): Config {
   const config = openConvict(layers.variables);
+  config.load(layers.vendor);
   config.load(layers.operator);
   for (const { key, row } of KEYS) {
     const removed = removedMembers(row, valueAt(layers.current, key));
@@ -122,7 +134,7 @@ interface ConvictConfig {
  * - `load` takes lists and members by reference, and `get` and `getProperties` return deep copies
  *   with ordinary prototypes (lodash), so a layer is never written to, and `completeTree` afterwards
  *   makes the maps anew.
- * - Every `load` takes the environment over again, `set` does not: the environment beats both files,
+ * - Every `load` takes the environment over again, `set` does not: the environment beats all files,
  *   and what is set after the last `load` beats the environment.
  * - It drops `__proto__` and some `constructor` keys silently. The check of each layer has refused
  *   them by name before.

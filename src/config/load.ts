@@ -4,8 +4,10 @@ import { configErrors, faultErrors, throwFirst } from "./config-errors.ts";
 import { configPaths, readConfigFile } from "./config-files.ts";
 import { type Environment, environmentLayer, optionErrors } from "./environment.ts";
 import type { Values } from "./format.ts";
-import { type Layers, layerFaults, mergeLayers, withoutEmpty } from "./layers.ts";
+import { contentHash } from "./history.ts";
+import { type Layers, layerFaults, mergeLayers, NO_LAYERS, withoutEmpty } from "./layers.ts";
 import type { Config } from "./schema.ts";
+import { readVendorFile } from "./vendor.ts";
 import { parseYaml } from "./yaml-text.ts";
 
 /** The operator's file when none is named; it need not exist. */
@@ -29,13 +31,17 @@ export interface LoadedConfig {
   readonly dataDir: string;
   /** The operator's file that was read, null without one. */
   readonly operatorFile: string | null;
+  /** SHA-256 of its bytes. */
+  readonly operatorHash: string | null;
+  /** Why some of the appliance's defaults do not count; null when all do, or there are none. */
+  readonly vendorProblem: string | null;
   readonly layers: Layers;
   /** The bytes of `current.yaml`, null without one. */
   readonly currentBytes: Buffer | null;
 }
 
 /**
- * Reads all layers: defaults < operator's file < `<data>/config/current.yaml` < environment <
+ * Reads all layers: defaults < appliance's defaults < operator's file < `<data>/config/current.yaml` < environment <
  * command line. Writes nothing.
  * @throws GatewayError CONFIG_FILE_UNREADABLE, CONFIG_SYNTAX, CONFIG_KEY_UNKNOWN or
  * CONFIG_VALUE_INVALID: the first fault; `configErrors` lists all of the layer it stands in.
@@ -49,14 +55,27 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
 export function loadWith(
   input: ConfigInput,
   currentBytes: Buffer | null,
-): { config: Config; operatorFile: string | null; layers: Layers } {
+): Omit<LoadedConfig, "dataDir" | "currentBytes"> {
+  const vendor = readVendorFile(input.env);
   const operator = readOperatorFile(input.configFile);
   const { variables, errors } = environmentLayer(input.env);
   const options = input.options ?? new Map<string, string>();
   throwFirst([...errors, ...optionErrors(options)]);
   const current = parseCurrent(currentBytes, configPaths(input.dataDir).current);
-  const layers = { operator: operator.values, current, variables, options };
-  return { config: mergeLayers(layers), operatorFile: operator.path, layers };
+  const layers = {
+    vendor: vendor.values,
+    operator: operator.values,
+    current,
+    variables,
+    options,
+  };
+  return {
+    config: mergeLayers(layers),
+    operatorFile: operator.path,
+    operatorHash: operator.hash,
+    vendorProblem: vendor.problem,
+    layers,
+  };
 }
 
 /** The values of a `current.yaml`. @throws GatewayError as `loadConfig` */
@@ -74,7 +93,7 @@ export function checkFile(path: string): readonly GatewayError[] {
     const values = withoutEmpty(parseYaml(bytes, path));
     const errors = faultErrors(layerFaults(values), path);
     if (errors.length === 0) {
-      mergeLayers({ operator: values, current: {}, variables: new Map(), options: new Map() });
+      mergeLayers({ ...NO_LAYERS, operator: values });
     }
     return errors;
   } catch (err) {
@@ -83,16 +102,25 @@ export function checkFile(path: string): readonly GatewayError[] {
   }
 }
 
-function readOperatorFile(configFile: string | null): { path: string | null; values: Values } {
-  const path = resolve(configFile ?? DEFAULT_CONFIG_FILE);
-  const bytes = configFile === null ? readConfigFile(path) : readRequired(path);
-  if (bytes === null) return { path: null, values: {} };
-  const values = withoutEmpty(parseYaml(bytes, path));
-  throwFirst(faultErrors(layerFaults(values), path));
-  return { path, values };
+/** The operator's file; without one `path` and `hash` are null. */
+export interface OperatorFile {
+  readonly path: string | null;
+  readonly hash: string | null;
+  readonly values: Values;
 }
 
-function readRequired(path: string): Buffer {
+/** The operator's file, checked by itself. @throws GatewayError as `loadConfig` */
+export function readOperatorFile(configFile: string | null): OperatorFile {
+  const path = resolve(configFile ?? DEFAULT_CONFIG_FILE);
+  const bytes = configFile === null ? readConfigFile(path) : readRequired(path);
+  if (bytes === null) return { path: null, hash: null, values: {} };
+  const values = withoutEmpty(parseYaml(bytes, path));
+  throwFirst(faultErrors(layerFaults(values), path));
+  return { path, hash: contentHash(bytes), values };
+}
+
+/** The bytes of a file that must be there. @throws GatewayError CONFIG_FILE_UNREADABLE */
+export function readRequired(path: string): Buffer {
   const bytes = readConfigFile(path);
   if (bytes !== null) return bytes;
   throw new GatewayError("CONFIG_FILE_UNREADABLE", { path, reason: "there is no such file" });

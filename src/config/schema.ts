@@ -476,6 +476,13 @@ export const SCHEMA = {
     "tidegate@127.0.0.1",
     "What the gateway calls itself where EMQX's API names a node.",
   ),
+  provisioning: {
+    serial: key(
+      nullable(int(0, 9_007_199_254_740_991)),
+      null,
+      "Counts the versions of a file for the boot partition: one with a lower number than the file in force is refused there as older.",
+    ),
+  },
   log: {
     level: key(oneOf(LOG_LEVELS), "info", "Least important log lines that are written."),
   },

@@ -2,10 +2,11 @@ import { describe, expect, test } from "vitest";
 import { quickHashing } from "./config.testing.ts";
 import { MASK } from "./format.ts";
 import { KEY_BY_PATH } from "./keys.ts";
-import { mergeLayers } from "./layers.ts";
+import { mergeLayers, NO_LAYERS } from "./layers.ts";
 import { hashed, masked, unmasked } from "./secrets.ts";
 
 const config = mergeLayers({
+  ...NO_LAYERS,
   operator: {
     http: { password: "p1" },
     tls: { key_file: "/key.pem" },
@@ -20,9 +21,6 @@ const config = mergeLayers({
       other: { server: "mqtts://h" },
     },
   },
-  current: {},
-  variables: new Map(),
-  options: new Map(),
 });
 
 const row = (key: string) => {

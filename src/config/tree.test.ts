@@ -1,13 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Values } from "./format.ts";
-import { type Layers, mergeLayers } from "./layers.ts";
+import { type Layers, mergeLayers, NO_LAYERS } from "./layers.ts";
 import { parseCurrent } from "./load.ts";
 import { changedKeys, difference } from "./tree.ts";
 import { formatYaml } from "./yaml-text.ts";
 
-const merge = (layers: Partial<Layers>) =>
-  mergeLayers({ operator: {}, current: {}, variables: new Map(), options: new Map(), ...layers });
+const merge = (layers: Partial<Layers>) => mergeLayers({ ...NO_LAYERS, ...layers });
 
 /** Text that the format of names and passwords takes. */
 const word = fc

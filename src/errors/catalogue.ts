@@ -46,6 +46,11 @@ export const CATALOGUE = {
     message: "{key}: unknown key with value {value} in {source}; {hint}",
     status: 400,
   },
+  CONFIG_OLDER: {
+    message:
+      "provisioning.serial: {value} is older than the configuration in force, which has {inForce}",
+    status: 400,
+  },
   CONFIG_SYNTAX: { message: "{path} is not valid YAML: {reason}", status: 400 },
   CONFIG_VALUE_INVALID: {
     message: "{key}: {value} is not valid in {source}; expected {expected}",

@@ -24,9 +24,11 @@ export type {
   ConfigStatus,
   ConfigStore,
   Configuration,
+  PartChecks,
   PemKind,
   PemTexts,
 } from "./configuration/index.ts";
+export { checkConfig, createReadPem } from "./configuration/index.ts";
 export type { Control, ExitKind } from "./control.ts";
 export type {
   FieldDevices,

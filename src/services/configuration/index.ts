@@ -1,4 +1,5 @@
-export type { BridgeLoop } from "./checks.ts";
+export type { BridgeLoop, CheckContext, PartChecks } from "./checks.ts";
+export { checkConfig } from "./checks.ts";
 export type { ConfigPatch, ConfigStatus, ConfigStore, PemKind } from "./config-store.ts";
 export type {
   ConfigDraft,
@@ -7,3 +8,4 @@ export type {
   PemTexts,
 } from "./configuration.ts";
 export { createConfiguration } from "./configuration.ts";
+export { createReadPem } from "./pem-files.ts";
