@@ -56,7 +56,7 @@ export interface PublishPacket {
   readonly qos: QoS;
   readonly retain: boolean;
   readonly dup: boolean;
-  /** From 1 to `LAST_DATA_ID`; ignored for QoS 0. */
+  /** As `packetIdOf` says; ignored for QoS 0. */
   readonly packetId: number;
   readonly properties: WireProperties;
 }

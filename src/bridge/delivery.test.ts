@@ -51,6 +51,11 @@ class TestConnection implements PublishingConnection {
     waiting(result);
   }
 
+  /** Identifiers that wait for an answer. */
+  open(): number[] {
+    return [...this.#waiting.keys()];
+  }
+
   texts(): string[] {
     return this.sent.map((packet) => packet.payload.toString());
   }
@@ -59,12 +64,15 @@ class TestConnection implements PublishingConnection {
 class Bench {
   readonly clock = new ManualClock();
   readonly outbox: Outbox;
+  readonly shortcuts: Map<string, number>;
   readonly delivery: Delivery;
   readonly refusals: string[] = [];
   readonly #cfg: ConstructorParameters<typeof Delivery>[1];
 
   constructor(maxInflight = 3, protocolVersion: 4 | 5 = 4, maxMessagesPerS = 0) {
-    this.outbox = new TestOutbox(this.clock);
+    const outbox = new TestOutbox(this.clock);
+    this.outbox = outbox;
+    this.shortcuts = outbox.shortcuts;
     const ackTimeoutMs = 60_000;
     this.#cfg = { protocolVersion, maxInflight, ackTimeoutMs, maxMessagesPerS };
     this.delivery = this.successor();
@@ -84,14 +92,15 @@ class Bench {
     );
   }
 
-  async add(text: string, qos: QoS = 1, properties?: MessageProperties): Promise<void> {
-    await this.outbox.append({
-      topic: topic("t"),
+  async add(text: string, qos: QoS = 1, properties?: MessageProperties, name = "t"): Promise<void> {
+    const message = {
+      topic: topic(name),
       payload: Buffer.from(text),
       qos,
       retain: true,
       ...(properties !== undefined && { properties }),
-    });
+    };
+    await this.outbox.append(message, false, this.delivery.isAttached);
     this.delivery.pump();
     await settle();
   }
@@ -398,8 +407,53 @@ describe("delivery to the cloud", () => {
     expect(cloud.failures).toHaveLength(1);
   });
 
+  it("what goes past a backlog is sent as soon as there is room, and the backlog goes on", async () => {
+    const bench = new Bench(4);
+    for (let n = 0; n < 40; n++) await bench.add(`old ${n}`);
+    const cloud = await bench.attach();
+    bench.shortcuts.set("live", 1);
+    for (let n = 0; n < 30; n++) await bench.add(`live ${n}`, 1, undefined, "live");
+    expect(cloud.texts()).toEqual(["old 0", "old 1", "old 2", "old 3"]);
+    while (cloud.texts().length < 20) {
+      for (const packetId of cloud.open()) {
+        cloud.answer(packetId);
+        await settle();
+      }
+    }
+    const texts = cloud.texts().slice(4);
+    const [live, old] = [/live/, /old/].map((kind) => texts.filter((text) => kind.test(text)));
+    // Both are in order; the backlog gets an eighth.
+    expect(live).toEqual(live?.map((_, n) => `live ${n}`));
+    expect(old).toEqual(old?.map((_, n) => `old ${n + 4}`));
+    expect(live?.length).toBeGreaterThan(10);
+    expect(old?.length).toBeGreaterThan(0);
+  });
+
+  it("after a reconnect each lane goes on with its oldest, under the identifiers of before", async () => {
+    const bench = new Bench(6);
+    await bench.add("old 0");
+    const before = await bench.attach();
+    bench.shortcuts.set("live", 2);
+    await bench.add("live 0", 2, undefined, "live");
+    await bench.add("old 1");
+    await bench.add("live 1", 2, undefined, "live");
+    before.answer(idOf(before, "old 0"));
+    bench.delivery.detach();
+    const after = await bench.attach(new TestConnection(true));
+    const live = after.sent.filter(({ topic: name }) => name === "live");
+    expect(live.map(({ payload, dup }) => [payload.toString(), dup])).toEqual([
+      ["live 0", true],
+      ["live 1", true],
+    ]);
+    expect(idOf(after, "live 0")).toBe(idOf(before, "live 0"));
+    expect(new Set(after.sent.map(({ packetId }) => packetId)).size).toBe(3);
+    expect(live.every(({ packetId }) => packetId > LAST_DATA_ID)).toBe(true);
+    expect(bench.delivery.retried).toBe(3);
+  });
+
   it("an outbox that cannot be read ends the connection, not the process", async () => {
     const bench = new Bench();
+    await bench.add("1");
     bench.outbox.take = () => Promise.reject(new Error("EIO"));
     const cloud = await bench.attach();
     expect(cloud.failures).toEqual(["the outbox cannot be read: EIO"]);

@@ -2,8 +2,9 @@ import { reasonOf } from "../errors/index.ts";
 import type { QoS } from "../mqtt/index.ts";
 import type { Clock, Timer } from "../time/index.ts";
 import type { PublishPacket, PublishResult } from "./connection.ts";
+import { LaneTurns } from "./lane-turns.ts";
 import type { Meter, Rates } from "./meter.ts";
-import type { OutboundMessage, Outbox, OutboxEntry } from "./outbox.ts";
+import { LANES, type OutboundMessage, type Outbox, type OutboxEntry } from "./outbox.ts";
 import { Pacer } from "./pacer.ts";
 import { packetIdOf } from "./packet-ids.ts";
 import { publishBytes, toWire } from "./properties.ts";
@@ -79,9 +80,9 @@ const PASSING = [0x80, 0x83, 0x97];
 const MAX_ATTEMPTS = 3;
 
 /**
- * Here → cloud, the far half: sends what the outbox holds, in order, with at most `maxInflight`
- * messages unacknowledged. After a reconnect the oldest unacknowledged message is the first to be
- * sent, before anything newer.
+ * Here → cloud, the far half: sends what the outbox holds, each lane in order, with at most
+ * `maxInflight` messages unacknowledged. After a reconnect the oldest unacknowledged message of a
+ * lane is the first of it to be sent, before anything newer.
  */
 export class Delivery {
   readonly #deps: DeliveryDeps;
@@ -109,10 +110,11 @@ export class Delivery {
   #window: number;
   #attachedMs = 0;
   readonly #attempts = new Map<number, number>();
-  /** Everything up to here has been sent on this connection. */
-  #cursor = 0;
-  /** Sent at least once. */
-  #highestSeq = 0;
+  /** By lane: everything up to here has been sent on this connection. */
+  readonly #cursors = new Array<number>(LANES).fill(0);
+  /** By lane: sent at least once. */
+  readonly #highestSeqs = new Array<number>(LANES).fill(0);
+  readonly #turns: LaneTurns;
   #isPumping = false;
   #isPumpWanted = false;
   #progressMs = 0;
@@ -123,6 +125,7 @@ export class Delivery {
     this.#deps = deps;
     this.#cfg = cfg;
     this.#window = cfg.maxInflight;
+    this.#turns = new LaneTurns((lane) => deps.outbox.depth(lane));
     this.#pacer = new Pacer(deps.clock, cfg.maxMessagesPerS, () => this.pump());
   }
 
@@ -163,7 +166,7 @@ export class Delivery {
     this.#connection = connection;
     this.#inflight.clear();
     this.#qos2Inflight = 0;
-    this.#cursor = 0;
+    this.#cursors.fill(0);
     this.#attachedMs = this.#deps.clock.monotonicMs();
     this.#progressMs = this.#attachedMs;
     this.#watchdog = this.#deps.clock.every(WATCH_PERIOD_MS, () => this.#watch());
@@ -252,25 +255,33 @@ export class Delivery {
     try {
       while (this.#isPumpWanted) {
         this.#isPumpWanted = false;
-        const connection = this.#connection;
-        const room = connection === null ? 0 : this.#room(connection);
-        if (connection === null || room <= 0) continue;
-        const batch = await this.#deps.outbox.take(this.#cursor, room);
-        const isAllSent = this.#sendBatch(connection, batch);
-        if (isAllSent && batch.length === room) this.#isPumpWanted = true;
+        for (const { lane, share } of this.#turns.next()) {
+          const connection = this.#connection;
+          const room = connection === null ? 0 : this.#room(connection);
+          if (connection === null || room <= 0) break;
+          const limit = Math.max(1, Math.floor(room * share));
+          const batch = await this.#deps.outbox.take(this.#cursors[lane] ?? 0, limit, lane);
+          const isAllSent = this.#sendBatch(connection, lane, batch);
+          if (isAllSent && batch.length === limit) this.#isPumpWanted = true;
+        }
       }
     } finally {
       this.#isPumping = false;
     }
   }
 
-  #sendBatch(connection: PublishingConnection, batch: readonly OutboxEntry[]): boolean {
+  #sendBatch(
+    connection: PublishingConnection,
+    lane: number,
+    batch: readonly OutboxEntry[],
+  ): boolean {
     for (const entry of batch) {
       if (connection !== this.#connection || connection.backlogBytes > BACKLOG_BYTES) return false;
       // Packet identifiers come round: none is used while an older message still has it.
-      if (this.#inflight.has(packetIdOf(entry.seq))) return false;
+      if (this.#inflight.has(packetIdOf(entry))) return false;
       if (entry.message.qos === 2 && this.#qos2Inflight >= this.#qos2Limit()) return false;
-      this.#cursor = entry.seq;
+      this.#cursors[lane] = entry.seq;
+      this.#turns.sent(lane);
       this.#send(connection, entry);
     }
     return true;
@@ -292,10 +303,10 @@ export class Delivery {
 
   #send(connection: PublishingConnection, entry: OutboxEntry): void {
     const { seq, message } = entry;
-    const packetId = packetIdOf(seq);
+    const packetId = packetIdOf(entry);
     this.#pacer.passed();
-    if (seq <= this.#highestSeq) this.#retried += 1;
-    else this.#highestSeq = seq;
+    if (seq <= (this.#highestSeqs[entry.lane] ?? 0)) this.#retried += 1;
+    else this.#highestSeqs[entry.lane] = seq;
     const noted = entry.isReceived && this.#isSessionKept ? "received" : undefined;
     const phase = this.#phases.get(seq) ?? noted;
     if (entry.isReceived && phase !== "received") {
@@ -310,14 +321,14 @@ export class Delivery {
     const waitedMs = this.#deps.clock.monotonicMs() - entry.appendedAtMs;
     const packet = this.#packet(message, waitedMs, connection.limits, packetId);
     if (packet === null) {
-      this.#forget(seq);
+      this.#forget(entry);
       return;
     }
     if (packet.qos === 0) {
       connection.publish(packet, () => {});
       this.#deps.out.mark();
       this.#deps.tallies.find(message.rule)?.pass();
-      this.#forget(seq);
+      this.#forget(entry);
       return;
     }
     this.#track(entry, packet.qos);
@@ -365,7 +376,7 @@ export class Delivery {
   #track(entry: OutboxEntry, qos: QoS, isReleased = false): void {
     const { seq } = entry;
     if (this.#inflight.size === 0) this.#progressMs = this.#deps.clock.monotonicMs();
-    this.#inflight.set(packetIdOf(seq), { seq, qos, entry, isReleased });
+    this.#inflight.set(packetIdOf(entry), { seq, qos, entry, isReleased });
     if (qos === 2) this.#qos2Inflight += 1;
   }
 
@@ -373,7 +384,7 @@ export class Delivery {
     if (connection !== this.#connection) return;
     this.#deps.out.mark();
     this.#deps.tallies.find(entry.message.rule)?.pass();
-    this.#forget(entry.seq);
+    this.#forget(entry);
     this.pump();
   }
 
@@ -391,13 +402,14 @@ export class Delivery {
     this.#dropped.refused += 1;
     this.#deps.tallies.find(entry.message.rule)?.fail();
     this.#deps.onRefused(reason);
-    this.#forget(seq);
+    this.#forget(entry);
     this.pump();
   }
 
-  #forget(seq: number): void {
+  #forget(entry: OutboxEntry): void {
+    const { seq } = entry;
     this.#progressMs = this.#deps.clock.monotonicMs();
-    const packetId = packetIdOf(seq);
+    const packetId = packetIdOf(entry);
     const sent = this.#inflight.get(packetId);
     if (sent?.seq === seq) {
       this.#inflight.delete(packetId);

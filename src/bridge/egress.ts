@@ -3,7 +3,6 @@ import type { BridgeConfig } from "../config/index.ts";
 import {
   type Bus,
   type Message,
-  type MessageProperties,
   type QoS,
   type Topic,
   topicFilter,
@@ -14,7 +13,7 @@ import { gapReports } from "./gap-report.ts";
 import type { LoopBreaker } from "./loop-breaker.ts";
 import { createMapping, type TopicMapping } from "./mapping.ts";
 import { journeyOf, withMarks, withoutSeq } from "./marks.ts";
-import type { OutboundMessage, Outbox } from "./outbox.ts";
+import { LANES, type OutboundMessage, type Outbox } from "./outbox.ts";
 import { ruleNames } from "./rule-names.ts";
 import type { RuleTally, Tallies } from "./tally.ts";
 
@@ -61,9 +60,14 @@ export class Egress {
   readonly #deps: EgressDeps;
   readonly #cfg: EgressConfig;
   #subscriptions: readonly Unsubscribe[] = [];
-  /** With the number it names a message among all that any bridge has ever marked. */
-  readonly #epoch = randomBytes(8).toString("hex");
-  #marked = 0;
+  /**
+   * By lane: with the number it names a message among all that any bridge has ever marked. Numbers of
+   * one name arrive in order, which is what the far side needs to know a repetition.
+   */
+  readonly #marks = Array.from({ length: LANES }, () => ({
+    epoch: randomBytes(8).toString("hex"),
+    marked: 0,
+  }));
   readonly #dropped: Record<EgressDropReason, number> = {
     invalid_topic: 0,
     outbox_failed: 0,
@@ -146,39 +150,41 @@ export class Egress {
       payload,
       qos: rule.qos ?? message.qos,
       retain: rule.retain ?? message.retain,
-      ...this.#propertiesFor(properties, rule.qos ?? message.qos),
+      ...(properties !== undefined && { properties }),
       rule: rule.name,
     };
     return breaker.pass(rule.name, message, () => this.#send(rule, message, outbound));
   }
 
   /** Marked where the link can carry marks; QoS 0 is never sent twice and needs no number. */
-  #propertiesFor(
-    given: Message["properties"],
-    qos: QoS,
-  ): { readonly properties?: MessageProperties } {
+  #marked(message: OutboundMessage): OutboundMessage {
     const { isMarking, deviceId } = this.#cfg;
-    if (isMarking) {
-      const seq = qos === 0 ? null : `${this.#epoch}.${++this.#marked}`;
-      return { properties: withMarks(given, deviceId, seq) };
+    const { topic, qos, properties } = message;
+    if (!isMarking) {
+      const rest = withoutSeq(properties);
+      return rest === undefined || rest === properties ? message : { ...message, properties: rest };
     }
-    const properties = withoutSeq(given);
-    return properties === undefined ? {} : { properties };
+    if (qos === 0) return { ...message, properties: withMarks(properties, deviceId, null) };
+    const { outbox, delivery } = this.#deps;
+    const mark = this.#marks[outbox.laneFor(topic, delivery.isAttached)];
+    const seq = mark === undefined ? null : `${mark.epoch}.${++mark.marked}`;
+    return { ...message, properties: withMarks(properties, deviceId, seq) };
   }
 
-  #send(rule: CompiledRule, message: Message, outbound: OutboundMessage): void | Promise<void> {
+  #send(rule: CompiledRule, message: Message, unmarked: OutboundMessage): void | Promise<void> {
     const { outbox, delivery } = this.#deps;
     const { isAttached } = delivery;
+    const outbound = this.#marked(unmarked);
     if (outbound.qos === 0) {
-      // Behind older messages it must wait, or it would overtake those of its topic.
-      if (isAttached && outbox.waiting === 0) delivery.sendAtOnce(outbound);
+      // Behind older messages of its topic it must wait.
+      if (isAttached && !outbox.isWaiting(outbound.topic)) delivery.sendAtOnce(outbound);
       else if (this.#cfg.storeQos0) {
-        void outbox.append(outbound);
+        void outbox.append(outbound, false, isAttached);
         delivery.pump();
       } else delivery.sendAtOnce(outbound);
       return;
     }
-    const safe = outbox.append(outbound, !isAttached || outbound.qos === 2);
+    const safe = outbox.append(outbound, !isAttached || outbound.qos === 2, isAttached);
     delivery.pump();
     if (outbound.qos === 2) {
       // It is handed out only once it is durable.

@@ -1,3 +1,4 @@
+import type { Topic } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
 import type { OutboundMessage, Outbox, OutboxEntry, OutboxGap, OutboxStatus } from "./outbox.ts";
 
@@ -9,25 +10,44 @@ export class TestOutbox implements Outbox {
   /** Appended as urgent. */
   urgent = 0;
   #nextSeq = 1 + Math.floor(Math.random() * 60_000);
-  #takenSeq = 0;
+  readonly #taken = new Set<number>();
+  /** The lanes of topics that go past what waits while there is a link. */
+  readonly shortcuts = new Map<string, number>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  append(message: OutboundMessage, isUrgent = false): Promise<void> {
+  append(message: OutboundMessage, isUrgent = false, isLive = false): Promise<void> {
     if (isUrgent) this.urgent++;
     const seq = this.#nextSeq++;
+    const lane = this.laneFor(message.topic, isLive);
     const appendedAtMs = this.#clock.monotonicMs();
-    this.#entries.set(seq, { seq, message, appendedAtMs, isReceived: false });
+    this.#entries.set(seq, { seq, lane, message, appendedAtMs, isReceived: false });
     return Promise.resolve();
   }
 
-  take(afterSeq: number, limit: number): Promise<readonly OutboxEntry[]> {
-    const after = [...this.#entries.values()].filter(({ seq }) => seq > afterSeq);
+  laneFor(topic: Topic, isLive: boolean): number {
+    return isLive ? (this.shortcuts.get(topic) ?? 0) : 0;
+  }
+
+  take(afterSeq: number, limit: number, lane = 0): Promise<readonly OutboxEntry[]> {
+    const after = [...this.#entries.values()].filter(
+      (entry) => entry.lane === lane && entry.seq > afterSeq,
+    );
     const taken = after.slice(0, limit);
-    this.#takenSeq = Math.max(this.#takenSeq, taken.at(-1)?.seq ?? 0);
+    for (const { seq } of taken) this.#taken.add(seq);
     return Promise.resolve(taken);
+  }
+
+  depth(lane: number): number {
+    return [...this.#entries.values()].filter((entry) => entry.lane === lane).length;
+  }
+
+  isWaiting(topic: Topic): boolean {
+    return [...this.#entries.values()].some(
+      ({ seq, message }) => message.topic === topic && !this.#taken.has(seq),
+    );
   }
 
   setReceived(seq: number, isReceived: boolean): Promise<void> {
@@ -50,7 +70,7 @@ export class TestOutbox implements Outbox {
   }
 
   get waiting(): number {
-    return [...this.#entries.keys()].filter((seq) => seq > this.#takenSeq).length;
+    return [...this.#entries.keys()].filter((seq) => !this.#taken.has(seq)).length;
   }
 
   status(): OutboxStatus {

@@ -14,8 +14,10 @@ export interface OutboundMessage {
 
 /** A kept message and its place in the order. */
 export interface OutboxEntry {
-  /** Grows with every message, also over restarts; never used twice. */
+  /** Grows with every message, also over restarts; never used twice, in no lane. */
   readonly seq: number;
+  /** Where it waits: messages of one lane are in order, and all that wait of a topic are in one. */
+  readonly lane: number;
   readonly message: OutboundMessage;
   /** When it was appended, as `clock.monotonicMs()` counts; below 0 for what is older than the process. */
   readonly appendedAtMs: number;
@@ -46,19 +48,32 @@ export interface OutboxStatus {
   readonly dropped: Readonly<Record<OutboxDropReason, number>>;
 }
 
+/** How many lanes an outbox has. */
+export const LANES = 3;
+
 /**
- * The messages that wait for the cloud, oldest first. A message leaves only by `remove`, which the
+ * The messages that wait for the cloud, oldest first; while those are many, what need not wait behind
+ * them has lanes of its own. A message leaves only by `remove`, which the
  * cloud's PUBACK or PUBCOMP causes, or by being dropped at a bound, which is counted and noted as a
  * gap. What `take` has handed out is on its way and is not dropped.
  */
 export interface Outbox {
   /**
    * Resolves when the message is durable, or was removed or dropped before; rejects when it cannot
-   * be kept. `isUrgent`: there is no link, so it cannot be removed soon.
+   * be kept. `isUrgent`: there is no link, so it cannot be removed soon. `isLive`: as for `laneFor`.
    */
-  append(message: OutboundMessage, isUrgent?: boolean): Promise<void>;
-  /** Up to `limit` entries with a `seq` above `afterSeq`, in order; QoS 2 only when it is durable. */
-  take(afterSeq: number, limit: number): Promise<readonly OutboxEntry[]>;
+  append(message: OutboundMessage, isUrgent?: boolean, isLive?: boolean): Promise<void>;
+  /**
+   * The lane a message of this topic goes to now: where others of its topic wait; else lane 0, or,
+   * when that is long and `isLive` (there is a link), the shortest of the others.
+   */
+  laneFor(topic: Topic, isLive: boolean): number;
+  /** Up to `limit` entries of a lane with a `seq` above `afterSeq`, in order; QoS 2 only when it is durable. */
+  take(afterSeq: number, limit: number, lane?: number): Promise<readonly OutboxEntry[]>;
+  /** Messages in a lane. */
+  depth(lane: number): number;
+  /** Whether messages of this topic, or of one that is not told from it, have not been taken yet. */
+  isWaiting(topic: Topic): boolean;
   /**
    * Notes that the cloud has received a QoS 2 message (PUBREC), or that it does not know of it any
    * more. Resolves when that is durable.
@@ -82,12 +97,19 @@ export interface OutboxBounds {
   readonly maxBytes: number;
 }
 
+/** Fewer are sent in a moment: nothing needs to go past them … */
+const BACKLOG_MESSAGES = 100;
+/** … nor past what is sent within this time where messages are paced. */
+const BACKLOG_S = 0.05;
+
 /** How much of a bridge's messages is kept, and what is given up beyond that. */
 export function outboxConfig(bridge: BridgeConfig) {
+  const { drain_max_messages_per_s: pace } = bridge;
   return {
     maxMessages: bridge.outbox_max_messages,
     maxBytes: bridge.outbox_max_bytes,
     maxAgeMs: bridge.outbox_max_age_s * 1000,
     policy: bridge.outbox_policy,
+    backlogMessages: pace === 0 ? BACKLOG_MESSAGES : Math.min(BACKLOG_MESSAGES, pace * BACKLOG_S),
   };
 }

@@ -1,25 +1,34 @@
 import type { IClientOptions } from "mqtt";
+import { LANES } from "./outbox.ts";
 
 type MessageIdProvider = NonNullable<IClientOptions["messageIdProvider"]>;
 
-/** Highest packet identifier of a PUBLISH; those above are for SUBSCRIBE and UNSUBSCRIBE. */
+/** Highest packet identifier of a PUBLISH out of the first lane. */
 export const LAST_DATA_ID = 60_000;
+
+/** Packet identifiers of each further lane. */
+const LANE_IDS = 2500;
+
+/** Those above are for SUBSCRIBE and UNSUBSCRIBE. */
+const LAST_LANE_ID = LAST_DATA_ID + (LANES - 1) * LANE_IDS;
 
 const LAST_ID = 65_535;
 
 /**
  * The identifier of a queued message: it follows from the message's place in the order, so it is
  * the same on every connection, and after a restart with an outbox that keeps its numbers. The
- * cloud then knows a QoS 2 message again that it has already taken.
+ * cloud then knows a QoS 2 message again that it has already taken. Lanes share none: what waits in
+ * one could be taken for what was sent from another.
  */
-export function packetIdOf(seq: number): number {
-  return ((seq - 1) % LAST_DATA_ID) + 1;
+export function packetIdOf({ seq, lane }: { readonly seq: number; readonly lane: number }): number {
+  if (lane === 0) return ((seq - 1) % LAST_DATA_ID) + 1;
+  return LAST_DATA_ID + (lane - 1) * LANE_IDS + ((seq - 1) % LANE_IDS) + 1;
 }
 
 /** Lets us say which identifier MQTT.js uses for the next PUBLISH. */
 export class PacketIds implements MessageIdProvider {
   #next: number | null = null;
-  #control = LAST_DATA_ID;
+  #control = LAST_LANE_ID;
 
   useNext(packetId: number): void {
     this.#next = packetId;
@@ -29,7 +38,7 @@ export class PacketIds implements MessageIdProvider {
     const wanted = this.#next;
     this.#next = null;
     if (wanted !== null) return wanted;
-    this.#control = this.#control >= LAST_ID ? LAST_DATA_ID + 1 : this.#control + 1;
+    this.#control = this.#control >= LAST_ID ? LAST_LANE_ID + 1 : this.#control + 1;
     return this.#control;
   }
 

@@ -23,10 +23,11 @@ import { TABLE, textKey } from "./keys.ts";
 import { retainedBatches, sessionBatches, subscriptionsOf, unusedBodies } from "./loading.ts";
 import { readMessage, sizeOf } from "./message-codec.ts";
 import {
+  LanedOutbox,
+  laneOfRows,
   type OutboxConfig,
   type OutboxHost,
   type OutboxTotals,
-  StoredOutbox,
 } from "./outbox/index.ts";
 import { Pending } from "./pending.ts";
 import { parseRow, Reader } from "./reader.ts";
@@ -46,6 +47,7 @@ const UNBOUNDED: OutboxConfig = {
   maxMessages: Number.POSITIVE_INFINITY,
   maxBytes: Number.POSITIVE_INFINITY,
   maxAgeMs: 0,
+  backlogMessages: 1000,
   policy: "drop_oldest",
 };
 
@@ -89,7 +91,7 @@ export class StoreCore implements EngineStore {
   readonly #sweeper: Sweeper;
   readonly #reader: Reader;
   readonly #compactions: readonly Compaction[];
-  readonly #outboxes = new Map<string, StoredOutbox>();
+  readonly #outboxes = new Map<string, LanedOutbox>();
   readonly #outboxTotals: OutboxTotals = { bytes: 0, removedBytes: 0, cancelled: 0 };
   readonly #outboxHost: OutboxHost;
   #trimTimer: Timer | null = null;
@@ -191,7 +193,10 @@ export class StoreCore implements EngineStore {
         accounting: this.#accounting,
         found: (number, clientId) => this.#found(number, clientId),
         left: (number) => new StoredSession(this.#host, "", number, "left"),
-        outbox: (name) => this.outbox(name),
+        outbox: (rowName) => {
+          const { name, lane } = laneOfRows(rowName);
+          return this.outbox(name).lane(lane);
+        },
       }),
     );
     this.#upkeep.continueFrom(found.time);
@@ -349,10 +354,10 @@ export class StoreCore implements EngineStore {
   }
 
   /** The outbox of this name, with the bounds it last had or unbounded. */
-  outbox(name: string): StoredOutbox {
+  outbox(name: string): LanedOutbox {
     let outbox = this.#outboxes.get(name);
     if (outbox === undefined) {
-      outbox = new StoredOutbox(this.#outboxHost, name, UNBOUNDED);
+      outbox = new LanedOutbox(this.#outboxHost, name, UNBOUNDED);
       this.#outboxes.set(name, outbox);
     }
     return outbox;

@@ -20,7 +20,7 @@ export type {
   OutboxPolicy,
   OutboxStatus,
 } from "./outbox/index.ts";
-export { OUTBOX_DROP_REASONS } from "./outbox/index.ts";
+export { OUTBOX_DROP_REASONS, OUTBOX_LANES } from "./outbox/index.ts";
 export type { RecordTable } from "./record-table.ts";
 export type { SetAside, StoreStatus, WriteCause, WriteCount, WriteCounts } from "./status.ts";
 export { WRITE_CAUSES } from "./status.ts";

@@ -182,6 +182,17 @@ export function readProperties(from: ByteReader): MessageProperties {
   };
 }
 
+/** Goes past what `writeProperties` wrote. */
+export function skipProperties(from: ByteReader): void {
+  const flags = from.u8();
+  if ((flags & EXPIRY_INTERVAL) !== 0) from.skip(4);
+  for (const flag of [CONTENT_TYPE, RESPONSE_TOPIC, CORRELATION_DATA]) {
+    if ((flags & flag) !== 0) from.skip(from.varint());
+  }
+  if ((flags & USER_PROPERTIES) === 0) return;
+  for (let texts = 2 * from.varint(); texts > 0; texts--) from.skip(from.varint());
+}
+
 function readUserProperties(from: ByteReader): [string, string][] {
   const count = from.varint();
   const list: [string, string][] = [];

@@ -48,6 +48,7 @@ export const OUTBOX: OutboxConfig = {
   maxMessages: 1_000_000,
   maxBytes: 1_000_000_000,
   maxAgeMs: 0,
+  backlogMessages: 1000,
   policy: "drop_oldest",
 };
 

@@ -17,6 +17,8 @@ export class Cloud {
   readonly #collector: SessionClient;
   /** Messages that came, repetitions among them. */
   came = 0;
+  /** Hears of each as it comes. */
+  onArrival: (topic: string) => void = () => {};
 
   private constructor(relay: FlakyRelay) {
     this.relay = relay;
@@ -26,6 +28,7 @@ export class Cloud {
       isPersistent: true,
       onMessage: ({ topic, payload }) => {
         this.came++;
+        this.onArrival(topic);
         record.received(topic, payload);
       },
     });

@@ -1,6 +1,12 @@
 import type { Topic } from "../../mqtt/index.ts";
 import type { ByteReader, ByteWriter } from "../bytes.ts";
-import { qosOf, readProperties, wholeMs, writeProperties } from "../message-codec.ts";
+import {
+  qosOf,
+  readProperties,
+  skipProperties,
+  wholeMs,
+  writeProperties,
+} from "../message-codec.ts";
 import type { OutboxMessage } from "./outbox.ts";
 
 /** Bits of an entry's first byte, above its QoS. */
@@ -84,6 +90,24 @@ export function readChunk(from: ByteReader, first: number): KeptEntry[] {
     entries.push({ seq, message, atMs, bytes, isReport: (flags & REPORT) !== 0 });
   }
   return entries;
+}
+
+/** The topics of a chunk's entries, reports left out. */
+export function readTopics(
+  from: ByteReader,
+  first: number,
+  onEntry: (topic: string, seq: number) => void,
+): void {
+  const { count } = readSummary(from, first);
+  for (let i = 0; i < count; i++) {
+    const seq = first + from.varint();
+    const flags = from.u8();
+    from.skip(6);
+    const topic = from.text();
+    if ((flags & PROPERTIES) !== 0) skipProperties(from);
+    from.skip(from.varint());
+    if ((flags & REPORT) === 0) onEntry(topic, seq);
+  }
 }
 
 /** What is known of an outbox besides its chunks. */

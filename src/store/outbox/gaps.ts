@@ -3,7 +3,7 @@ import { wholeMs } from "../message-codec.ts";
 import type { OutboxGap } from "./outbox.ts";
 
 /** Topics with a gap of their own; those beyond are counted together. */
-const MAX_TOPICS = 256;
+export const MAX_GAP_TOPICS = 256;
 
 /** What was dropped, by topic, until it is reported. */
 export class Gaps {
@@ -26,7 +26,7 @@ export class Gaps {
 
   /** A message that was appended at `atMs` (wall clock) is dropped. */
   note(topic: string, atMs: number): void {
-    const name = this.#gaps.has(topic) || this.#gaps.size < MAX_TOPICS ? topic : "";
+    const name = this.#gaps.has(topic) || this.#gaps.size < MAX_GAP_TOPICS ? topic : "";
     const gap = this.#gaps.get(name);
     this.#gaps.set(name, {
       topic: name === "" ? null : name,

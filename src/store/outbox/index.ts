@@ -1,5 +1,6 @@
 export type { OutboxState } from "./chunk-codec.ts";
 export { readState } from "./chunk-codec.ts";
+export { LanedOutbox, laneOfRows } from "./laned-outbox.ts";
 export type {
   DurableOutbox,
   OutboxConfig,
@@ -10,7 +11,7 @@ export type {
   OutboxPolicy,
   OutboxStatus,
 } from "./outbox.ts";
-export { OUTBOX_DROP_REASONS } from "./outbox.ts";
+export { OUTBOX_DROP_REASONS, OUTBOX_LANES } from "./outbox.ts";
 export { OutboxFace } from "./outbox-face.ts";
 export type { OutboxHost, OutboxTotals, OutboxWriter } from "./stored-outbox.ts";
 export { StoredOutbox } from "./stored-outbox.ts";

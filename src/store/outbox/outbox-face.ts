@@ -1,4 +1,6 @@
 import { GatewayError } from "../../errors/index.ts";
+import type { Topic } from "../../mqtt/index.ts";
+import type { LanedOutbox } from "./laned-outbox.ts";
 import type {
   DurableOutbox,
   OutboxConfig,
@@ -7,7 +9,6 @@ import type {
   OutboxMessage,
   OutboxStatus,
 } from "./outbox.ts";
-import type { StoredOutbox } from "./stored-outbox.ts";
 
 /** What an outbox looks like before the store is open, or after. */
 const CLOSED: OutboxStatus = {
@@ -19,13 +20,13 @@ const CLOSED: OutboxStatus = {
 
 /** An outbox that can be handed to its user before the store is open. */
 export class OutboxFace implements DurableOutbox {
-  readonly #core: () => { outbox(name: string): StoredOutbox } | null;
+  readonly #core: () => { outbox(name: string): LanedOutbox } | null;
   readonly #name: string;
   readonly #cfg: OutboxConfig;
-  #found: StoredOutbox | null = null;
+  #found: LanedOutbox | null = null;
 
   constructor(
-    core: () => { outbox(name: string): StoredOutbox } | null,
+    core: () => { outbox(name: string): LanedOutbox } | null,
     name: string,
     cfg: OutboxConfig,
   ) {
@@ -34,12 +35,24 @@ export class OutboxFace implements DurableOutbox {
     this.#cfg = cfg;
   }
 
-  async append(message: OutboxMessage, isUrgent = false): Promise<void> {
-    await this.#outbox.append(message, isUrgent);
+  async append(message: OutboxMessage, isUrgent = false, isLive = false): Promise<void> {
+    await this.#outbox.append(message, isUrgent, isLive);
   }
 
-  async take(afterSeq: number, limit: number): Promise<readonly OutboxEntry[]> {
-    return this.#outbox.take(afterSeq, limit);
+  laneFor(topic: Topic, isLive: boolean): number {
+    return this.#core() === null ? 0 : this.#outbox.laneFor(topic, isLive);
+  }
+
+  async take(afterSeq: number, limit: number, lane = 0): Promise<readonly OutboxEntry[]> {
+    return this.#outbox.take(afterSeq, limit, lane);
+  }
+
+  depth(lane: number): number {
+    return this.#core() === null ? 0 : this.#outbox.depth(lane);
+  }
+
+  isWaiting(topic: Topic): boolean {
+    return this.#core() !== null && this.#outbox.isWaiting(topic);
   }
 
   async setReceived(seq: number, isReceived: boolean): Promise<void> {
@@ -66,7 +79,7 @@ export class OutboxFace implements DurableOutbox {
     return this.#core() === null ? CLOSED : this.#outbox.status();
   }
 
-  get #outbox(): StoredOutbox {
+  get #outbox(): LanedOutbox {
     if (this.#found !== null) return this.#found;
     const core = this.#core();
     if (core === null) {

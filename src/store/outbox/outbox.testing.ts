@@ -5,6 +5,7 @@ export const UNBOUNDED: OutboxConfig = {
   maxMessages: 1_000_000,
   maxBytes: 536_870_912,
   maxAgeMs: 0,
+  backlogMessages: 1000,
   policy: "drop_oldest",
 };
 

@@ -11,8 +11,10 @@ export interface OutboxMessage {
 
 /** A kept message and its place in the order. */
 export interface OutboxEntry {
-  /** Grows with every message, also over restarts; never used twice. */
+  /** Grows with every message, also over restarts; never used twice, in no lane. */
   readonly seq: number;
+  /** Where it waits: messages of one lane are in order, and all that wait of a topic are in one. */
+  readonly lane: number;
   readonly message: OutboxMessage;
   /** When it was appended, as `clock.monotonicMs()` of this process counts; before its start < 0. */
   readonly appendedAtMs: number;
@@ -42,6 +44,8 @@ export interface OutboxConfig {
    * topic: the last ones then move to the end of the queue.
    */
   readonly policy: OutboxPolicy;
+  /** With more messages waiting in lane 0 than these, new topics go past them. */
+  readonly backlogMessages: number;
 }
 
 /** Messages of one topic that were dropped, and not yet reported. */
@@ -65,8 +69,12 @@ export interface OutboxStatus {
   readonly dropped: Readonly<Record<OutboxDropReason, number>>;
 }
 
+/** What an outbox keeps in order for itself: see `DurableOutbox.laneFor`. */
+export const OUTBOX_LANES = 3;
+
 /**
- * A durable queue, oldest first. What is appended joins the open group, with everything else that is
+ * A durable queue, oldest first; while it is long, what need not wait behind it has lanes of its own.
+ * What is appended joins the open group, with everything else that is
  * recorded for the same publication; what is removed before the group is committed is never
  * written. A message leaves only by `remove`, or by being dropped at a bound, which is counted and
  * noted as a gap. What `take` has handed out is on its way and is not dropped.
@@ -74,17 +82,26 @@ export interface OutboxStatus {
 export interface DurableOutbox {
   /**
    * Resolves when the message is durable, has been removed, or was dropped by the bounds. `isUrgent`:
-   * nobody is there to remove it soon.
+   * nobody is there to remove it soon. `isLive`: as for `laneFor`, which says where it goes.
    * @throws GatewayError STORE_FULL or STORE_WRITE_FAILED (rejects): it is not kept. QoS 0 is
    * dropped and counted instead.
    */
-  append(message: OutboxMessage, isUrgent?: boolean): Promise<void>;
+  append(message: OutboxMessage, isUrgent?: boolean, isLive?: boolean): Promise<void>;
   /**
-   * Up to `limit` entries with a `seq` above `afterSeq`, in order. QoS 2 comes only when it is
-   * durable: a crash would forget that it was sent, and its publisher sends it again.
+   * The lane a message of this topic goes to now: where others of its topic wait; else lane 0, or,
+   * when that is long and `isLive` (somebody takes), the shortest of the others.
+   */
+  laneFor(topic: Topic, isLive: boolean): number;
+  /**
+   * Up to `limit` entries of a lane with a `seq` above `afterSeq`, in order. QoS 2 comes only when it
+   * is durable: a crash would forget that it was sent, and its publisher sends it again.
    * @throws GatewayError STORE_READ_FAILED (rejects); trying again later is right
    */
-  take(afterSeq: number, limit: number): Promise<readonly OutboxEntry[]>;
+  take(afterSeq: number, limit: number, lane?: number): Promise<readonly OutboxEntry[]>;
+  /** Messages in a lane. */
+  depth(lane: number): number;
+  /** Whether messages of this topic, or of one that is not told from it, have not been taken yet. */
+  isWaiting(topic: Topic): boolean;
   /**
    * Notes that the other side has received a QoS 2 message (PUBREC), or that it does not know of it
    * any more. Resolves when that is durable; at once for an entry that is gone.

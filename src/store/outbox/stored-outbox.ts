@@ -13,20 +13,14 @@ import {
   type OutboxState,
   readChunk,
   readSummary,
+  readTopics,
   writeChunk,
   writeState,
 } from "./chunk-codec.ts";
 import { Chunk, KnownChunks } from "./chunks.ts";
 import { Gaps, writeGap } from "./gaps.ts";
-import type {
-  DurableOutbox,
-  OutboxConfig,
-  OutboxDropReason,
-  OutboxEntry,
-  OutboxGap,
-  OutboxMessage,
-  OutboxStatus,
-} from "./outbox.ts";
+import type { LaneKin } from "./lane-kin.ts";
+import type { OutboxDropReason, OutboxEntry, OutboxGap, OutboxMessage } from "./outbox.ts";
 import { LastOfTopics, Moves } from "./thinning.ts";
 import { type Unwritten, UnwrittenEntries } from "./unwritten.ts";
 
@@ -40,10 +34,6 @@ const ROWS_PER_READ = 16;
 /** Sequences set aside at once, and how many are left when the next ones are. */
 const RESERVED_SEQS = 100_000;
 const RESERVE_BELOW = 50_000;
-
-/** While older messages cannot be dropped fast enough, so much above its bound the new one is. */
-const OVERSHOOT_SHARE = 1.1;
-const OVERSHOOT_MESSAGES = 1000;
 
 /** Messages dropped in one turn of the event loop. */
 const DROPS_PER_TURN = 500;
@@ -87,13 +77,15 @@ interface WrittenChunk {
 }
 
 /**
- * One outbox. Of what is on disk only the part that is on its way is known in memory; the rest is
- * two numbers, however long the queue is.
+ * One lane of an outbox: a queue in strict order. Of what is on disk only the part that is on its way
+ * is known in memory; the rest is two numbers, however long the queue is.
  */
-export class StoredOutbox implements DurableOutbox {
+export class StoredOutbox {
+  /** Of its rows. */
   readonly name: string;
   readonly #host: OutboxHost;
-  #cfg: OutboxConfig;
+  readonly #kin: LaneKin;
+  readonly #lane: number;
   readonly #dropped: Record<OutboxDropReason, number> = {
     queue_full: 0,
     too_large: 0,
@@ -116,7 +108,6 @@ export class StoredOutbox implements DurableOutbox {
   /** Sequences of QoS 2 messages that the other side has received. */
   readonly #received = new Set<number>();
 
-  #nextSeq = 1;
   #seqLimit = 0;
   #takenSeq = 0;
   #messages = 0;
@@ -147,15 +138,11 @@ export class StoredOutbox implements DurableOutbox {
   #reading: Promise<void> | null = null;
   #trimming: Promise<void> | null = null;
 
-  constructor(host: OutboxHost, name: string, cfg: OutboxConfig) {
+  constructor(host: OutboxHost, name: string, kin: LaneKin, lane: number) {
     this.#host = host;
     this.name = name;
-    this.#cfg = cfg;
-  }
-
-  configure(cfg: OutboxConfig): void {
-    this.#cfg = cfg;
-    this.trim();
+    this.#kin = kin;
+    this.#lane = lane;
   }
 
   append(message: OutboxMessage, isUrgent = false): Promise<void> {
@@ -170,12 +157,12 @@ export class StoredOutbox implements DurableOutbox {
       this.#noteDrop(message.topic, atMs, "store_full");
       return DONE;
     }
-    const { maxBytes, policy } = this.#cfg;
+    const { maxBytes, policy } = this.#kin.cfg;
     if (bytes > maxBytes) {
       this.#noteDrop(message.topic, atMs, "too_large");
       return DONE;
     }
-    if (policy === "drop_newest" ? this.#isOver(1, bytes) : this.#isFarOver()) {
+    if (policy === "drop_newest" ? this.#kin.isOver(1, bytes) : this.#kin.isFarOver()) {
       this.#noteDrop(message.topic, atMs, "queue_full");
       return DONE;
     }
@@ -188,7 +175,7 @@ export class StoredOutbox implements DurableOutbox {
     }
     this.#moves.appended();
     this.#put({ message, bytes, atMs, isReport: false }, settle);
-    if (this.#isOver(0, 0)) this.trim();
+    if (this.#kin.isOver(0, 0)) this.#kin.trim();
     if (message.qos > 0) this.#host.schedule(isUrgent);
     return done;
   }
@@ -236,18 +223,64 @@ export class StoredOutbox implements DurableOutbox {
     return this.#gaps.list();
   }
 
+  /** Appends reports, above the bounds. */
   report(messages: readonly OutboxMessage[]): void {
     const atMs = this.#host.nowMs();
     for (const message of messages) {
       const bytes = Buffer.byteLength(message.topic) + message.payload.length;
       this.#put({ message, bytes, atMs, isReport: true }, null);
     }
+  }
+
+  /** They are reported. */
+  forgetGaps(): void {
     this.#gaps.clear();
     this.#changed();
   }
 
+  get messages(): number {
+    return this.#messages;
+  }
+
+  /** Messages that nobody has taken yet. */
   get waiting(): number {
     return this.#messages - this.#takenMessages;
+  }
+
+  get dropped(): Readonly<Record<OutboxDropReason, number>> {
+    return this.#dropped;
+  }
+
+  /** Whether the entry with this sequence, if there is one, has not been taken yet. */
+  isWaiting(seq: number): boolean {
+    return seq > this.#takenSeq && this.waiting > 0;
+  }
+
+  /**
+   * Whether an entry with this sequence or a lower one may be here, or come back after a crash; says
+   * yes also for some that are gone.
+   */
+  mayHold(seq: number): boolean {
+    const unwritten = this.#unwritten.first;
+    if (unwritten !== undefined && unwritten.kept.seq <= seq) return true;
+    const { head } = this.#known;
+    if (head !== undefined && head.first <= seq) return true;
+    if (this.#unreadMessages > 0 && this.#readFrom <= seq) return true;
+    if (this.#dead.some((first) => first <= seq)) return true;
+    for (const first of this.#uncertain) if (first <= seq) return true;
+    const { dead = [], chunks = [] } = this.#inFlight ?? {};
+    return (
+      dead.some((first) => first <= seq) ||
+      chunks.some(({ entries }) => (entries[0]?.kept.seq ?? 0) <= seq)
+    );
+  }
+
+  /** The sequence from which on entries wait, or a lower one; infinite when none does. */
+  waitsFrom(): number {
+    if (this.waiting === 0) return Number.POSITIVE_INFINITY;
+    const next = this.#nextWaiting();
+    if (next === "disk") return this.#readFrom;
+    return next?.seq ?? Number.POSITIVE_INFINITY;
   }
 
   /** Gives everything up, and what is noted of it. */
@@ -264,7 +297,7 @@ export class StoredOutbox implements DurableOutbox {
     this.#unreadMessages = 0;
     this.#unreadBytes = 0;
     this.#takenMessages = 0;
-    this.#readFrom = this.#nextSeq;
+    this.#readFrom = this.#kin.nextSeq;
     this.#gaps.clear();
     this.#gaps.dirty.clear();
     this.#seqLimit = 0;
@@ -277,21 +310,16 @@ export class StoredOutbox implements DurableOutbox {
     }
   }
 
-  status(): OutboxStatus {
+  /** How long the oldest entry has waited; null when there is none. */
+  oldestAgeMs(): number | null {
     const oldestMs = this.#oldestMs();
-    return {
-      messages: this.#messages,
-      bytes: this.#bytes,
-      oldestAgeMs: oldestMs === null ? null : Math.max(0, this.#host.nowMs() - oldestMs),
-      dropped: { ...this.#dropped },
-    };
+    return oldestMs === null ? null : Math.max(0, this.#host.nowMs() - oldestMs);
   }
 
-  /** Drops what is over a bound or too old. */
+  /** Drops what is over a bound, if this lane is the one to give way, or too old. */
   trim(): void {
     if (this.#trimming !== null || this.#messages === 0) return;
-    if (!this.#isOver(0, 0) && !this.#isTooOld(this.#oldestMs() ?? Number.POSITIVE_INFINITY))
-      return;
+    if (!this.#givesWay() && !this.#isTooOld(this.#oldestMs() ?? Number.POSITIVE_INFINITY)) return;
     if (this.#trimInMemory(Number.POSITIVE_INFINITY) === "done") return;
     this.#trimming = this.#trimOnDisk().finally(() => {
       this.#trimming = null;
@@ -306,7 +334,7 @@ export class StoredOutbox implements DurableOutbox {
   /** Takes what the scan at the start found: the state comes first, the chunks in order. */
   foundState({ seqLimit, gone, received }: OutboxState): void {
     this.#seqLimit = seqLimit;
-    this.#nextSeq = Math.max(this.#nextSeq, seqLimit);
+    this.#kin.nextSeq = Math.max(this.#kin.nextSeq, seqLimit);
     for (const seq of gone) this.#goneUnread.add(seq);
     for (const seq of received) this.#received.add(seq);
   }
@@ -326,10 +354,13 @@ export class StoredOutbox implements DurableOutbox {
       messages -= gone.length;
       size -= gone.reduce((sum, entry) => sum + entry.bytes, 0);
     }
+    readTopics(openValue(key, value), first, (topic, seq) => {
+      this.#kin.placed(topic, seq, this.#lane);
+    });
     if (this.#unreadMessages === 0) this.#unreadMs = firstMs;
     this.#unreadMessages += messages;
     this.#unreadBytes += size;
-    this.#nextSeq = Math.max(this.#nextSeq, last + 1);
+    this.#kin.nextSeq = Math.max(this.#kin.nextSeq, last + 1);
     this.#lastOfTopics.isComplete = false;
     this.#counted(messages, size);
   }
@@ -339,7 +370,7 @@ export class StoredOutbox implements DurableOutbox {
     this.#isListed = false;
     this.#countedOperations = 0;
     this.#countedBytes = 0;
-    this.#boundary = this.#nextSeq;
+    this.#boundary = this.#kin.nextSeq;
     this.#inFlight = {
       dead: this.#dead,
       isStateDirty: this.#isStateDirty,
@@ -434,11 +465,12 @@ export class StoredOutbox implements DurableOutbox {
   }
 
   #put(entry: Omit<KeptEntry, "seq">, settle: Unwritten["settle"]): void {
-    const seq = this.#nextSeq++;
-    if (this.#nextSeq + RESERVE_BELOW > this.#seqLimit) {
-      this.#seqLimit = this.#nextSeq + RESERVED_SEQS;
+    const seq = this.#kin.nextSeq++;
+    if (seq + RESERVE_BELOW >= this.#seqLimit) {
+      this.#seqLimit = seq + 1 + RESERVED_SEQS;
       this.#isStateDirty = true;
     }
+    if (!entry.isReport) this.#kin.placed(entry.message.topic, seq, this.#lane);
     this.#unwritten.push({ kept: { seq, ...entry }, settle, isGone: false, hasFailed: false });
     this.#openMessages++;
     this.#openBytes += entry.bytes;
@@ -454,7 +486,8 @@ export class StoredOutbox implements DurableOutbox {
     }
     const { clock, nowMs } = this.#host;
     const appendedAtMs = clock.monotonicMs() - Math.max(0, nowMs() - atMs);
-    return { seq, message, appendedAtMs, isReceived: this.#received.has(seq) };
+    const isReceived = this.#received.has(seq);
+    return { seq, lane: this.#lane, message, appendedAtMs, isReceived };
   }
 
   /** Removes an entry wherever it is; whoever waits for its commit need not any more. */
@@ -557,7 +590,7 @@ export class StoredOutbox implements DurableOutbox {
 
   async #readRows(): Promise<void> {
     // What is being written becomes readable before it has landed: it is no chunk yet.
-    const unwritten = this.#unwritten.first?.kept.seq ?? this.#nextSeq;
+    const unwritten = this.#unwritten.first?.kept.seq ?? this.#kin.nextSeq;
     const inFlight = this.#inFlight?.chunks[0]?.entries[0]?.kept.seq ?? unwritten;
     const range = {
       gte: outboxChunkKey(this.name, this.#readFrom),
@@ -638,9 +671,9 @@ export class StoredOutbox implements DurableOutbox {
       const next = this.#nextWaiting();
       if (next === null) return "done";
       if (next === "disk") {
-        return this.#isOver(0, 0) || this.#isTooOld(this.#unreadMs) ? "disk" : "done";
+        return this.#givesWay() || this.#isTooOld(this.#unreadMs) ? "disk" : "done";
       }
-      if (this.#isOver(0, 0)) this.#giveWay(next);
+      if (this.#givesWay()) this.#giveWay(next);
       else if (this.#isTooOld(next.atMs)) this.#drop(next, "too_old");
       else return "done";
     }
@@ -709,24 +742,15 @@ export class StoredOutbox implements DurableOutbox {
   }
 
   get #isThinned(): boolean {
-    return this.#cfg.policy === "keep_last_per_topic";
+    return this.#kin.cfg.policy === "keep_last_per_topic";
   }
 
-  #isOver(messages: number, bytes: number): boolean {
-    const { maxMessages, maxBytes } = this.#cfg;
-    return this.#messages + messages > maxMessages || this.#bytes + bytes > maxBytes;
-  }
-
-  #isFarOver(): boolean {
-    const { maxMessages, maxBytes } = this.#cfg;
-    return (
-      this.#messages > maxMessages * OVERSHOOT_SHARE + OVERSHOOT_MESSAGES ||
-      this.#bytes > maxBytes * OVERSHOOT_SHARE + OVERSHOOT_MESSAGES
-    );
+  #givesWay(): boolean {
+    return this.#kin.isOver(0, 0) && this.#kin.isOldest(this.#lane);
   }
 
   #isTooOld(atMs: number): boolean {
-    const { maxAgeMs } = this.#cfg;
+    const { maxAgeMs } = this.#kin.cfg;
     return maxAgeMs > 0 && this.#host.nowMs() - atMs > maxAgeMs;
   }
 
@@ -746,6 +770,7 @@ export class StoredOutbox implements DurableOutbox {
   #counted(messages: number, bytes: number): void {
     this.#messages += messages;
     this.#bytes += bytes;
+    this.#kin.counted(messages, bytes);
     this.#host.totals.bytes += bytes;
   }
 
