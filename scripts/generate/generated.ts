@@ -3,11 +3,14 @@ import { renderAlarmTable } from "../../src/alarms/index.ts";
 import { SCHEMA } from "../../src/config/index.ts";
 import { CATALOGUE, EXIT_CODE } from "../../src/errors/index.ts";
 import { renderMetricTable } from "../../src/telemetry/index.ts";
+import { boards, defconfigOf, renderDefconfig } from "./defconfigs.ts";
 import { endpointTable } from "./endpoint-table.ts";
 import { errorTable, exitCodeTable } from "./error-tables.ts";
 import { operatorFile } from "./operator-file.ts";
 import { optionTable } from "./option-table.ts";
 import { withSection } from "./section.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
 
 /** A file that is derived from the code, as a whole or between markers. */
 export interface Generated {
@@ -39,10 +42,14 @@ export const GENERATED: readonly Generated[] = [
   },
   {
     file: "src/api/emqx-v5/ENDPOINTS.md",
-    render: () => endpointTable(join(import.meta.dirname, "../..")),
+    render: () => endpointTable(ROOT),
   },
   {
     file: "src/telemetry/README.md",
     render: (present) => withSection(present, "metrics", renderMetricTable()),
   },
+  ...boards(ROOT).map((board) => ({
+    file: defconfigOf(board),
+    render: () => renderDefconfig(ROOT, board),
+  })),
 ];
