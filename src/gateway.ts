@@ -18,7 +18,7 @@ import { type Broker, boundsWithin, createBroker, createSysTopics } from "./brok
 import { type Config, type ConfigStore, configPaths } from "./config/index.ts";
 import { createDelayed, type DelayedConfig } from "./delayed/index.ts";
 import { GatewayError, reasonOf } from "./errors/index.ts";
-import { createHealth } from "./health/index.ts";
+import { createHealth, createProbe, loopbackOf, type ProbeDoors } from "./health/index.ts";
 import { createListeners, type Listeners } from "./listeners/index.ts";
 import type { Log } from "./log/index.ts";
 import { createModbus } from "./modbus/index.ts";
@@ -52,6 +52,8 @@ export interface GatewayDeps {
   readonly version: string;
   /** The service manager's end of sd_notify(3) and its watchdog time; null where there is none. */
   readonly supervisor: { readonly notifyFd: number | null; readonly watchdogUs: number | null };
+  /** Where programs on the device look for what they may know of it (`RUNTIME_DIRECTORY`). */
+  readonly runtimeDir?: string | null;
   /** Bytes and fsyncs since the start of the process beside the store, by cause. */
   readonly otherWrites?: () => Readonly<Record<string, { bytes: number; fsyncs: number }>>;
   /** Asked for through the API: end the process in order, and start it again or not. */
@@ -105,6 +107,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     { path: join(deps.dataDir, "store"), store: config.store },
   );
   const auth = createAuth({ log, clock, store }, { auth: config.auth, acl: config.acl });
+  const probe = createProbe({ log }, deps.runtimeDir ?? null);
   const rewrite = createRewrite({ log }, config.rewrite);
   const autoSubscribe = createAutoSubscribe({ log }, config.auto_subscribe);
   const repeats = createRepeatFilter({ log, clock, table: tableOf(store, "bridge_marks") });
@@ -113,8 +116,16 @@ export function createGateway(deps: GatewayDeps): Gateway {
       log,
       clock,
       store,
-      authenticator: auth,
-      authorizer: auth,
+      authenticator: {
+        authenticate: async (login) => probe.login(login) ?? (await auth.authenticate(login)),
+      },
+      authorizer: {
+        get denyAction() {
+          return auth.denyAction;
+        },
+        revision: () => auth.revision(),
+        authorize: (use) => probe.mayUse(use) ?? auth.authorize(use),
+      },
       admission: { isBanned: (client) => bans.isBanned(client) },
       rewrite,
       delayed: {
@@ -383,6 +394,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     isReady = false;
     endOfChanges();
     health.stopping();
+    await probe.stop();
     for (const part of started.splice(0).reverse()) {
       try {
         await part.stop();
@@ -406,6 +418,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
         throw err;
       }
       endOfChanges = configStore.onChange(follow);
+      await probe.announce(probeDoors(config, listeners, api));
       isReady = true;
       health.ready(`listening on ${describe(portsOf(listeners, api))}`);
     },
@@ -511,6 +524,22 @@ function portsOf(listeners: Listeners, api: Api): Ports {
   const doors = listeners.status().map(({ name, tcpPort }) => [name, tcpPort] as const);
   const http = api.status().ports.map(({ name, tcpPort }) => [name, tcpPort] as const);
   return Object.fromEntries([...doors, ...http]);
+}
+
+/** The doors a program on the device can go through: plain MQTT, else TLS that asks for no certificate. */
+function probeDoors({ http, tls }: Config, listeners: Listeners, api: Api): ProbeDoors {
+  const httpPort = api.status().ports.find(({ name }) => name === "http")?.tcpPort;
+  const open = listeners.status();
+  const plain = open.find(({ name }) => name === "tcp" || name.startsWith("tcp:"));
+  const secure = tls.verify_peer ? undefined : open.find(({ name }) => name === "tls");
+  const door = plain ?? secure;
+  return {
+    http: httpPort === undefined ? null : { host: loopbackOf(http.bind), tcpPort: httpPort },
+    mqtt:
+      door === undefined
+        ? null
+        : { host: loopbackOf(door.bind), tcpPort: door.tcpPort, isTls: door === secure },
+  };
 }
 
 function describe(ports: Ports): string {

@@ -113,6 +113,7 @@ async function run(command: Extract<Command, { command: "run" }>): Promise<ExitC
       dataDir: input.dataDir,
       deviceId: await deviceId(input.dataDir),
       version: version(),
+      runtimeDir: process.env["RUNTIME_DIRECTORY"] ?? null,
       otherWrites: () => ({
         configuration: files.writes(),
         log: { bytes: logBytes, fsyncs: 0 },

@@ -1,3 +1,5 @@
 export type { Health, HealthDeps, HealthStatus } from "./health.ts";
 export { createHealth } from "./health.ts";
+export type { Probe, ProbeDoors } from "./probe.ts";
+export { createProbe, loopbackOf } from "./probe.ts";
 export { notifyDescriptor, watchdogUs } from "./supervisor.ts";

@@ -1,0 +1,99 @@
+import { randomBytes, timingSafeEqual } from "node:crypto";
+import { rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Log } from "../log/index.ts";
+
+/** The one account of the probe: who has it may use one topic and nothing else. */
+const USERNAME = "$tidegate-probe";
+const TOPIC = "$tidegate/probe";
+
+const FILE = "probe";
+
+/** A login as the broker asks for it. */
+interface Login {
+  readonly username: string | null;
+  readonly password: Buffer | null;
+}
+
+/** What a client wants to use, as the broker asks for it. */
+interface Use {
+  readonly username: string | null;
+  readonly topic: string;
+  readonly qos: number;
+  readonly retain: boolean;
+}
+
+/** Where a program on the same device can try the gateway out. */
+export interface ProbeDoors {
+  readonly http: { readonly host: string; readonly tcpPort: number } | null;
+  /** A listener for MQTT over TCP, or over TLS where there is no other. */
+  readonly mqtt: {
+    readonly host: string;
+    readonly tcpPort: number;
+    readonly isTls: boolean;
+  } | null;
+}
+
+/** Lets the device's health check go through the real doors without knowing anybody's password. */
+export interface Probe {
+  /** The verdict on the probe's own login; null for everybody else's. */
+  login(login: Login): "accepted" | null;
+  /** The verdict on the probe's own requests; null for everybody else's. */
+  mayUse(use: Use): boolean | null;
+  /**
+   * Tells where to go and with which password, made for this start of the process: the file `probe` in
+   * the run-time directory, readable by the gateway and root, NAME=value lines
+   * `http_host http_port mqtt_host mqtt_port mqtt_tls username password topic`; what is closed is empty.
+   */
+  announce(doors: ProbeDoors): Promise<void>;
+  /** Takes the file away. */
+  stop(): Promise<void>;
+}
+
+/** @param directory systemd's `RUNTIME_DIRECTORY`; null = nobody is to probe */
+export function createProbe(deps: { readonly log: Log }, directory: string | null): Probe {
+  const log = deps.log.child({ part: "probe" });
+  const password = Buffer.from(randomBytes(16).toString("hex"));
+
+  return {
+    login(login) {
+      if (directory === null || login.username !== USERNAME) return null;
+      const { password: given } = login;
+      // A wrong one goes the way of everybody's, where guessing is slowed down.
+      if (given === null || given.length !== password.length) return null;
+      return timingSafeEqual(given, password) ? "accepted" : null;
+    },
+    mayUse: ({ username, topic, qos, retain }) =>
+      directory === null || username !== USERNAME ? null : topic === TOPIC && qos < 2 && !retain,
+    async announce({ http, mqtt }) {
+      if (directory === null) return;
+      const lines = {
+        http_host: http?.host,
+        http_port: http?.tcpPort,
+        mqtt_host: mqtt?.host,
+        mqtt_port: mqtt?.tcpPort,
+        mqtt_tls: mqtt?.isTls ? "yes" : "no",
+        username: USERNAME,
+        password: password.toString(),
+        topic: TOPIC,
+      };
+      const text = Object.entries(lines).map(([name, value]) => `${name}=${value ?? ""}\n`);
+      const path = join(directory, FILE);
+      try {
+        await writeFile(`${path}.new`, text, { mode: 0o600 });
+        await rename(`${path}.new`, path);
+      } catch (err) {
+        log.error({ err, path }, "the device's health check cannot be told where to look");
+      }
+    },
+    async stop() {
+      if (directory !== null) await rm(join(directory, FILE), { force: true }).catch(() => {});
+    },
+  };
+}
+
+/** Where a listener bound to an address is reached from its own device. */
+export function loopbackOf(bind: string): string {
+  if (bind === "0.0.0.0" || bind === "::" || bind === "") return "127.0.0.1";
+  return bind;
+}
