@@ -126,11 +126,15 @@ class CloudBridge implements Bridge {
         maxMessagesPerS: cfg.drain_max_messages_per_s,
       },
     );
-    const breaker = new LoopBreaker({
-      clock,
-      onCut: (rule, topic) => this.#cut(rule, topic),
-      onDropped: (rule) => this.#egress.dropInLoop(rule),
-    });
+    const breaker = new LoopBreaker(
+      {
+        clock,
+        onCut: (rule, topic) => this.#cut(rule, topic),
+        onDropped: (rule) => this.#egress.dropInLoop(rule),
+        sendProbe: (name, payload) => this.#delivery.sendProbe(name, payload),
+      },
+      { isAsking: cfg.find_loops },
+    );
     this.#breaker = breaker;
     this.#egress = new Egress(
       { bus, outbox: this.#outbox, delivery: this.#delivery, tallies, breaker },

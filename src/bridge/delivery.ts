@@ -1,5 +1,5 @@
 import { reasonOf } from "../errors/index.ts";
-import type { QoS } from "../mqtt/index.ts";
+import type { QoS, Topic } from "../mqtt/index.ts";
 import type { Clock, Timer } from "../time/index.ts";
 import type { PublishPacket, PublishResult } from "./connection.ts";
 import { LaneTurns } from "./lane-turns.ts";
@@ -239,6 +239,19 @@ export class Delivery {
       this.#deps.out.mark();
       tally?.pass();
     }
+  }
+
+  /** QoS 0, ahead of everything that waits; counted nowhere, and lost where there is no room. */
+  sendProbe(topic: Topic, payload: Buffer): void {
+    const connection = this.#connection;
+    if (connection === null || connection.backlogBytes > 2 * BACKLOG_BYTES) return;
+    const wire = {};
+    if (publishBytes({ topic, payload, qos: 0 }, wire) > connection.limits.maximumPacketBytes)
+      return;
+    connection.publish(
+      { topic, payload, qos: 0, retain: false, dup: false, packetId: 0, properties: wire },
+      () => {},
+    );
   }
 
   /** The outbox has more, or the link room again. */

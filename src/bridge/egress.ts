@@ -10,8 +10,9 @@ import {
 } from "../mqtt/index.ts";
 import type { Delivery } from "./delivery.ts";
 import { gapReports } from "./gap-report.ts";
-import type { LoopBreaker } from "./loop-breaker.ts";
-import { createMapping, type TopicMapping } from "./mapping.ts";
+import type { LoopBreaker, LoopRule } from "./loop-breaker.ts";
+import { isProbe, probeFilter } from "./loop-probe.ts";
+import { createMapping } from "./mapping.ts";
 import { journeyOf, withMarks, withoutSeq } from "./marks.ts";
 import { LANES, type OutboundMessage, type Outbox } from "./outbox.ts";
 import { ruleNames } from "./rule-names.ts";
@@ -43,10 +44,8 @@ export interface EgressConfig {
   readonly isMarking: boolean;
 }
 
-interface CompiledRule {
-  readonly name: string;
+interface CompiledRule extends LoopRule {
   readonly tally: RuleTally;
-  readonly map: TopicMapping;
   readonly qos: QoS | null;
   readonly retain: boolean | null;
 }
@@ -98,13 +97,17 @@ export class Egress {
       const mapped = { ...rule, pattern: rule.local_topic, target: rule.remote_topic };
       const compiled: CompiledRule = {
         name,
+        filter: rule.local_topic,
         tally: this.#deps.tallies.of(name),
         map: createMapping(mapped),
         qos: rule.qos,
         retain: rule.retain,
       };
       const handler = (message: Message) => this.#forward(compiled, message);
-      return [this.#deps.bus.subscribe(topicFilter(rule.local_topic), handler)];
+      const probes = probeFilter(rule.local_topic);
+      return [rule.local_topic, ...(probes === null ? [] : [probes])].map((filter) =>
+        this.#deps.bus.subscribe(topicFilter(filter), handler),
+      );
     });
   }
 
@@ -127,8 +130,12 @@ export class Egress {
     const { origin, topic, payload, properties } = message;
     if (origin.kind === "bridge" && origin.bridge === this.#cfg.name) return;
     if (topic.startsWith("$")) return;
-    rule.tally.match();
     const { breaker } = this.#deps;
+    if (isProbe(topic)) {
+      breaker.probe(rule, message);
+      return;
+    }
+    rule.tally.match();
     const me = this.#cfg.isMarking ? this.#cfg.deviceId : null;
     if (breaker.isCut(rule.name)) {
       this.dropInLoop(rule.name);
@@ -153,7 +160,7 @@ export class Egress {
       ...(properties !== undefined && { properties }),
       rule: rule.name,
     };
-    return breaker.pass(rule.name, message, () => this.#send(rule, message, outbound));
+    return breaker.pass(rule, message, () => this.#send(rule, message, outbound));
   }
 
   /** Marked where the link can carry marks; QoS 0 is never sent twice and needs no number. */

@@ -47,7 +47,10 @@ function bench(rules: BridgeConfig["subscription"], protocolVersion: 4 | 5 = 4) 
       bus,
       tallies: new Tallies(clock),
       in: new Meter(clock),
-      breaker: new LoopBreaker({ clock, onCut: () => {}, onDropped: () => {} }),
+      breaker: new LoopBreaker(
+        { clock, onCut: () => {}, onDropped: () => {}, sendProbe: () => {} },
+        { isAsking: true },
+      ),
       onRefused: (reason) => refusals.push(reason),
     },
     { name: "cloud", protocolVersion, rules, me: "d1" },

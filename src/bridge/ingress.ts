@@ -4,6 +4,7 @@ import type { Clock } from "../time/index.ts";
 import type { InboundMessage } from "./connection.ts";
 import { CopyFilter } from "./copy-filter.ts";
 import type { LoopBreaker } from "./loop-breaker.ts";
+import { isProbe, mapProbe } from "./loop-probe.ts";
 import { createMapping, plainFilter, type TopicMapping } from "./mapping.ts";
 import { journeyOf } from "./marks.ts";
 import type { Meter, Rates } from "./meter.ts";
@@ -174,7 +175,10 @@ export class Ingress {
       rule.tally.drop();
       return;
     }
-    const name = rule.map(message.topic);
+    const isAsking = isProbe(message.topic);
+    const name = isAsking
+      ? mapProbe(rule.filter, rule.map, message.topic)
+      : rule.map(message.topic);
     if (name === null || name.startsWith("$")) {
       rule.tally.drop();
       this.drop(name === null ? "invalid_topic" : "system_topic");

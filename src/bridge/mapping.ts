@@ -92,7 +92,8 @@ function hasWildcard(text: string): boolean {
   return /[+#]/.test(text);
 }
 
-function validTopic(raw: string): Topic | null {
+/** Null for what is no topic to publish to. */
+export function validTopic(raw: string): Topic | null {
   if (raw === "" || raw.length > MAX_STRING_BYTES || hasWildcard(raw)) return null;
   try {
     return topic(raw);

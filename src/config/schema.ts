@@ -383,6 +383,11 @@ const bridgeMembers = {
     true,
     "Mark messages with where they came from and their number (user properties, MQTT 5): loops end at once, and another Tidegate drops what is sent twice.",
   ),
+  find_loops: key(
+    bool,
+    true,
+    "Look for loops that no mark tells of: where equal messages keep coming, a small one is sent to a topic beside theirs, <topic>/tidegate-loop-probe for one, to see whether it returns.",
+  ),
   drain_max_messages_per_s: key(
     int(0, 1_000_000),
     0,

@@ -53,12 +53,22 @@ bridges: ${this.#bridges}
 
   /** How a bridge stands, as `/api/v4/bridges` tells. */
   async status(bridge: string): Promise<Record<string, unknown>> {
-    const answer = await fetch(`http://127.0.0.1:${this.httpPort}/api/v4/bridges/${bridge}`, {
-      headers: { authorization: `Basic ${btoa("admin:public")}`, connection: "close" },
-    });
-    const { data } = (await answer.json()) as {
+    const { data } = (await this.#ask(`bridges/${bridge}`)) as {
       data: { bridge: { nodes: { status: Record<string, unknown> }[] } };
     };
     return data.bridge.nodes[0]?.status ?? {};
+  }
+
+  /** Of those that are connected, as `/api/v4/clients` tells. */
+  async clientIds(): Promise<readonly string[]> {
+    const { data } = (await this.#ask("clients")) as { data: { client_id: string }[] };
+    return data.map((client) => client.client_id);
+  }
+
+  async #ask(path: string): Promise<unknown> {
+    const answer = await fetch(`http://127.0.0.1:${this.httpPort}/api/v4/${path}`, {
+      headers: { authorization: `Basic ${btoa("admin:public")}`, connection: "close" },
+    });
+    return answer.json();
   }
 }

@@ -1,0 +1,130 @@
+import { type Message, matches, type Origin, topic } from "../mqtt/index.ts";
+import { ManualClock } from "../time/index.ts";
+import { LoopBreaker, type LoopRule } from "./loop-breaker.ts";
+import { isProbe, probeFilter } from "./loop-probe.ts";
+import { createMapping } from "./mapping.ts";
+
+/** A bridge from one broker of a {@link Network} to another. */
+export interface Line {
+  readonly from: string;
+  readonly to: string;
+  /** One rule each, with `target` as in a forward rule. */
+  readonly filters: readonly (string | { readonly pattern: string; readonly target: string })[];
+  /** Another make of broker, which looks for no loops. */
+  readonly isPlain?: boolean;
+  /** It does not say that it is a bridge. */
+  readonly isSilent?: boolean;
+  /** The receiving end asks for what it wants, and thus for no probes beyond that. */
+  readonly isPull?: boolean;
+  readonly delayMs?: number;
+}
+
+interface Seen {
+  readonly topic: string;
+  readonly text: string;
+}
+
+/** Brokers and bridges on a clock of their own; nothing is lost, and each line keeps its order. */
+export class Network {
+  readonly clock = new ManualClock();
+  /** The rules that were cut: `from>to filter`. */
+  readonly cut: string[] = [];
+  /** What every broker was given, but for probes. */
+  readonly seen = new Map<string, Seen[]>();
+  probes = 0;
+  dropped = 0;
+  /** Messages that were not sent on in the turn they came in. */
+  held = 0;
+  readonly #apps: { readonly at: string; readonly filter: string; readonly hear: () => void }[] =
+    [];
+  readonly #ends: {
+    readonly line: Line;
+    readonly hear: (message: Message) => void | Promise<void>;
+  }[] = [];
+
+  constructor(lines: readonly Line[]) {
+    for (const line of lines) this.#lay(line);
+  }
+
+  /** A program at a broker, called for each message. */
+  listen(at: string, filter: string, hear: () => void): void {
+    this.#apps.push({ at, filter, hear });
+  }
+
+  /** Resolves when the gateway would acknowledge it. */
+  async send(at: string, name: string, text: string): Promise<void> {
+    await this.#publish(at, name, Buffer.from(text), {
+      kind: "client",
+      clientId: "app",
+      username: null,
+    });
+  }
+
+  run(seconds: number): void {
+    for (let ms = 0; ms < seconds * 1000; ms += 5) this.clock.advance(5);
+  }
+
+  /** Copies that came to one broker. */
+  copies(at: string): number {
+    return this.seen.get(at)?.length ?? 0;
+  }
+
+  #lay(line: Line): void {
+    const { from, to, delayMs = 5 } = line;
+    const kind = { kind: "client", clientId: `${from}>${to}`, username: null } as const;
+    const origin: Origin = line.isSilent === true ? kind : { ...kind, isBridge: true };
+    const carry = (name: string, payload: Buffer) => {
+      this.clock.after(delayMs, () => void this.#publish(to, name, payload, origin));
+    };
+    const breaker = new LoopBreaker(
+      {
+        clock: this.clock,
+        onCut: (rule) => this.cut.push(rule),
+        onDropped: () => {
+          this.dropped += 1;
+        },
+        sendProbe: carry,
+      },
+      { isAsking: true },
+    );
+    for (const given of line.filters) {
+      const rule = typeof given === "string" ? { pattern: given, target: "" } : given;
+      const map = createMapping({ ...rule, prefix: "", suffix: "" });
+      const named: LoopRule = { name: `${from}>${to} ${rule.pattern}`, filter: rule.pattern, map };
+      const probes =
+        line.isPlain === true || line.isPull === true ? null : probeFilter(rule.pattern);
+      const hear = (message: Message): void | Promise<void> => {
+        const forward = () => carry(map(message.topic) ?? "", message.payload);
+        const isMine = matches(rule.pattern, message.topic);
+        const isAsked = probes !== null && matches(probes, message.topic);
+        if (!isMine && !isAsked) return;
+        if (line.isPlain === true || line.isPull === true) return forward();
+        if (isProbe(message.topic)) {
+          breaker.probe(named, message);
+          return;
+        }
+        let isSent = false;
+        const waits = breaker.pass(named, message, () => {
+          isSent = true;
+          forward();
+        });
+        if (!isSent && !breaker.isCut(named.name)) this.held += 1;
+        return waits;
+      };
+      this.#ends.push({ line, hear });
+    }
+  }
+
+  async #publish(at: string, name: string, payload: Buffer, origin: Origin): Promise<void> {
+    const message: Message = { topic: topic(name), payload, qos: 1, retain: false, origin };
+    if (isProbe(name)) this.probes += 1;
+    else {
+      const seen = this.seen.get(at) ?? [];
+      seen.push({ topic: name, text: payload.toString() });
+      this.seen.set(at, seen);
+      for (const app of this.#apps) if (app.at === at && matches(app.filter, name)) app.hear();
+    }
+    const here = this.#ends.filter(({ line }) => line.from === at);
+    await Promise.all(here.map(async ({ hear }) => hear(message)));
+  }
+}
