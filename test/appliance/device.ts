@@ -7,8 +7,11 @@ import { tempDir } from "../helpers/temp-dir.ts";
 const ROOT = join(import.meta.dirname, "../..");
 const PROGRAMS = join(ROOT, "firmware-image/rootfs/usr/lib/tidegate");
 
-/** Only root can mount a FAT image; others get a plain folder in its place. */
-export const HAS_FAT = process.geteuid?.() === 0;
+/** Only root can mount something as the boot partition; others get a plain folder in its place. */
+const CAN_MOUNT = process.geteuid?.() === 0;
+
+/** Not every kernel that runs containers knows it; the image job has it for certain. */
+const HAS_VFAT = /\tvfat$/m.test(readFileSync("/proc/filesystems", "latin1"));
 
 /** Room for a file that is far too large. */
 const CARD_KIB = 16_384;
@@ -38,8 +41,13 @@ export interface Device {
   write(name: string, content: string | Buffer): void;
   /** Puts a shell script in the place of a program of the system. */
   replace(program: string, script: string): void;
-  /** The power goes when the given programs together are called for the `nth` time. */
-  cutPower(programs: readonly string[], nth: number): void;
+  /** The power goes when the given programs together are called for the `nth` time.
+   * Some do what a script says instead. */
+  cutPower(
+    programs: readonly string[],
+    nth: number,
+    instead?: Readonly<Record<string, string>>,
+  ): void;
   /** Takes back what was put in the place of these programs. */
   restore(programs: readonly string[]): void;
   /** Runs /usr/lib/tidegate/PROGRAM. */
@@ -49,9 +57,10 @@ export interface Device {
 }
 
 /** A device that has not started yet: what the image holds, as far as the programs look at it. */
-export function newDevice({ fat = false }: { fat?: boolean } = {}): Device {
+export function newDevice({ mounted = false }: { mounted?: boolean } = {}): Device {
   const root = tempDir();
   const bin = tempDir();
+  const isMounted = mounted && CAN_MOUNT;
   const path = (name: string) => join(root, name);
   for (const folder of ["data/system", "boot/firmware", "etc/tidegate", "etc/avahi/services"]) {
     mkdirSync(path(folder), { recursive: true });
@@ -86,7 +95,7 @@ export function newDevice({ fat = false }: { fat?: boolean } = {}): Device {
   replace("ip", "echo '2: eth0    inet 192.0.2.7/24 brd 192.0.2.255 scope global eth0'");
   replace("findmnt", "echo none");
   replace("resize2fs", ":");
-  if (fat && HAS_FAT) mountCard(path("boot/firmware"));
+  if (isMounted) mountCard(path("boot/firmware"));
   else replace("mount", ":");
 
   return {
@@ -95,13 +104,14 @@ export function newDevice({ fat = false }: { fat?: boolean } = {}): Device {
     read: (name) => readOrNull(path(name)),
     write,
     replace,
-    cutPower(programs, nth) {
+    cutPower(programs, nth, instead = {}) {
       const count = join(bin, "count");
       rmSync(count, { force: true });
       for (const program of programs) {
         const real = execFileSync("sh", ["-c", `command -v ${program}`], { encoding: "utf8" });
+        const work = instead[program] ?? `exec ${real.trim()} "$@"`;
         const isLast = `echo x >>${count}; [ "$(wc -l <${count})" -lt ${nth} ]`;
-        replace(program, `${isLast} || kill -9 0\nexec ${real.trim()} "$@"`);
+        replace(program, `${isLast} || kill -9 0\n${work}`);
       }
     },
     restore(programs) {
@@ -126,7 +136,6 @@ export function newDevice({ fat = false }: { fat?: boolean } = {}): Device {
       }),
     onCard(work) {
       const card = path("boot/firmware");
-      const isMounted = fat && HAS_FAT;
       if (isMounted) execFileSync("mount", ["-o", "remount,rw", card]);
       try {
         return work(card);
@@ -146,15 +155,16 @@ exec ${process.execPath} ${join(ROOT, "src/main.ts")} "$@"
 `;
 }
 
-/** A FAT file system in a file, mounted read-only as on the device. */
+/** A boot partition, mounted read-only as on the device: FAT where the kernel knows it, else in memory. */
 function mountCard(at: string): void {
-  const image = join(tempDir(), "card.vfat");
-  const env = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` };
-  execFileSync("mkfs.vfat", ["-C", "-n", "TIDEGATE", image, String(CARD_KIB)], {
-    env,
-    stdio: "pipe",
-  });
-  execFileSync("mount", ["-o", "loop,ro,umask=0077", image, at]);
+  if (HAS_VFAT) {
+    const image = join(tempDir(), "card.vfat");
+    const env = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` };
+    execFileSync("mkfs.vfat", ["-C", image, String(CARD_KIB)], { env, stdio: "pipe" });
+    execFileSync("mount", ["-o", "loop,ro,umask=0077", image, at]);
+  } else {
+    execFileSync("mount", ["-t", "tmpfs", "-o", `ro,size=${CARD_KIB}k`, "tmpfs", at]);
+  }
   onTestFinished(() => {
     execFileSync("umount", [at]);
   });
