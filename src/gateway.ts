@@ -23,6 +23,7 @@ import { createListeners, type Listeners } from "./listeners/index.ts";
 import type { Log } from "./log/index.ts";
 import { createModbus } from "./modbus/index.ts";
 import { createMonitor } from "./monitor/index.ts";
+import { writePortsFile } from "./ports-file.ts";
 import { createRewrite } from "./rewrite/index.ts";
 import { createSelfCheck } from "./self-check.ts";
 import { createSerial, serialDevices } from "./serial/index.ts";
@@ -348,6 +349,9 @@ export function createGateway(deps: GatewayDeps): Gateway {
     if (next.auto_subscribe !== before.auto_subscribe) {
       autoSubscribe.configure(next.auto_subscribe);
     }
+    if (next.listeners !== before.listeners || next.extra_listeners !== before.extra_listeners) {
+      void tellPorts();
+    }
     delayed.configure(delayedConfig(next));
     if (next.mqtt !== before.mqtt || next.msq_len !== before.msq_len) followMqtt(next);
     broker.reconfigure({ retainer: retainerOf(next) });
@@ -404,6 +408,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
     }
   }
 
+  const tellPorts = () => writePortsFile(deps.runtimeDir ?? null, portsOf(listeners, api), log);
+
   return {
     services,
     async start(signal) {
@@ -419,6 +425,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       }
       endOfChanges = configStore.onChange(follow);
       await probe.announce(probeDoors(config, listeners, api));
+      await tellPorts();
       isReady = true;
       health.ready(`listening on ${describe(portsOf(listeners, api))}`);
     },
