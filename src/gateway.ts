@@ -41,6 +41,7 @@ import { createTelemetry, createTelemetryPublisher, METRICS } from "./telemetry/
 import { type Clock, createStamper } from "./time/index.ts";
 import { createTopicMetrics } from "./topic-metrics/index.ts";
 import { createTraces } from "./trace/index.ts";
+import { createUpdates } from "./update/index.ts";
 
 export interface GatewayDeps {
   readonly log: Log;
@@ -53,6 +54,8 @@ export interface GatewayDeps {
   readonly version: string;
   /** The service manager's end of sd_notify(3) and its watchdog time; null where there is none. */
   readonly supervisor: { readonly notifyFd: number | null; readonly watchdogUs: number | null };
+  /** Where the appliance's programs keep the state of updates; null or not there = no appliance. */
+  readonly updateDir?: string | null;
   /** Where programs on the device look for what they may know of it (`RUNTIME_DIRECTORY`). */
   readonly runtimeDir?: string | null;
   /** Bytes and fsyncs since the start of the process beside the store, by cause. */
@@ -231,6 +234,10 @@ export function createGateway(deps: GatewayDeps): Gateway {
     { log, clock, bus: broker, stamp, line: (name) => serial.line(name) },
     config.modbus,
   );
+  const updates = createUpdates(
+    { log, clock },
+    { stateDir: deps.updateDir ?? null, dataDir: deps.dataDir },
+  );
   const alarmWatch = createAlarmWatch(
     {
       log,
@@ -240,6 +247,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
         device: telemetry.snapshot(),
         store: store.status(),
         configuration: putAside(configStore.status()),
+        update: updates.fallBack(),
       }),
       storeSetAside: () => store.status().setAside,
       bridges: () => bridges.list().map(({ status }) => status),
@@ -287,6 +295,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       metrics,
       monitor,
       backup,
+      updates,
       bans,
       delayed,
       deviceMetrics: METRICS,
@@ -380,6 +389,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     bridges,
     telemetry,
     telemetryPublisher,
+    updates,
     alarmWatch,
     topicMetrics,
     slowSubscriptions,

@@ -28,12 +28,17 @@ import { notifyDescriptor, watchdogUs } from "./health/index.ts";
 import { createLog, type Log, type LogLevel } from "./log/index.ts";
 import { checkConfig, createReadPem } from "./services/index.ts";
 import { systemClock, type Timer } from "./time/index.ts";
+import { installUpdate } from "./update/index.ts";
 
 /** A changed configuration that nobody is to confirm has proved itself after this long (design §5). */
 const CONFIRM_AFTER_MS = 10_000;
 
 /** An orderly end that takes longer is cut short; the store survives that as it survives `kill -9`. */
 const STOP_LIMIT_MS = 15_000;
+
+/** An appliance's program for updates, and where it keeps their state (firmware-image/rootfs). */
+const UPDATE_PROGRAM = "/usr/lib/tidegate/update";
+const UPDATE_STATE_DIR = "/data/update";
 
 const secretHashing = {
   hashSecret: hashPassword,
@@ -43,7 +48,8 @@ const secretHashing = {
 
 process.exitCode = await dispatch(process.argv.slice(2));
 
-async function dispatch(argv: readonly string[]): Promise<ExitCode> {
+/** An exit code of ours, or of the program that installs updates. */
+async function dispatch(argv: readonly string[]): Promise<number> {
   let command: Command;
   try {
     command = parseCommandLine(argv);
@@ -62,6 +68,8 @@ async function dispatch(argv: readonly string[]): Promise<ExitCode> {
       return EXIT_CODE.stopped;
     case "reset-admin":
       return resetAdmin(command);
+    case "update":
+      return update(command);
     case "help":
       process.stdout.write(USAGE);
       return EXIT_CODE.stopped;
@@ -113,6 +121,7 @@ async function run(command: Extract<Command, { command: "run" }>): Promise<ExitC
       dataDir: input.dataDir,
       deviceId: await deviceId(input.dataDir),
       version: version(),
+      updateDir: UPDATE_STATE_DIR,
       runtimeDir: process.env["RUNTIME_DIRECTORY"] ?? null,
       otherWrites: () => ({
         configuration: files.writes(),
@@ -259,6 +268,19 @@ async function resetAdmin(
     return EXIT_CODE.stopped;
   } catch (err) {
     return complain(err);
+  }
+}
+
+async function update(command: Extract<Command, { command: "update" }>): Promise<number> {
+  try {
+    if (process.getuid?.() !== 0) {
+      process.stderr.write("tidegate: update has to be run as root\n");
+      return 1;
+    }
+    return await installUpdate(command, { program: UPDATE_PROGRAM, stateDir: UPDATE_STATE_DIR });
+  } catch (err) {
+    complain(err);
+    return 1;
   }
 }
 

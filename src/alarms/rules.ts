@@ -32,6 +32,8 @@ export interface Readings {
     readonly rolledBack: PutAside | null;
     readonly setAside: PutAside | null;
   };
+  /** Not null while the device runs the version before one that was installed. */
+  readonly update: { readonly to: string | null; readonly error: string | null } | null;
 }
 
 /** `unclear` is between the thresholds, or without a sensor: what is, stays. */
@@ -194,6 +196,19 @@ export const RULES: readonly Rule[] = [
     clearAfterMs: 0,
     judge: ({ configuration: { setAside } }) =>
       aside(setAside, "A damaged configuration file was set aside."),
+  },
+  {
+    name: "update_fell_back",
+    doc: "A new version of the device was not healthy, and the one before is back; the next update.",
+    raiseAfterMs: 0,
+    clearAfterMs: 0,
+    judge({ update }) {
+      if (update === null) return RIGHT;
+      const details = { version: update.to ?? "", reason: update.error ?? "" };
+      const message =
+        "A new version of the device did not prove healthy; the one before runs again.";
+      return { is: "wrong", message, details };
+    },
   },
   {
     name: "high_write_rate",

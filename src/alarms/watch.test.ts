@@ -38,6 +38,7 @@ beforeEach(async () => {
   others = {
     store: { state: "ready", trouble: null },
     configuration: { rolledBack: null, setAside: null },
+    update: null,
   };
   watermarks = defaults();
   storeAside = null;

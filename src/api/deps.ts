@@ -23,6 +23,7 @@ import type {
   ListenersService,
   SettingsService,
   TopicSettingsService,
+  UpdatesService,
 } from "./feature-deps.ts";
 import type { FieldDevicesApi } from "./field-deps.ts";
 import type { MqttAccess } from "./mqtt-access-deps.ts";
@@ -360,6 +361,7 @@ export interface ApiServices {
   };
   readonly listeners: ListenersService;
   readonly backup: BackupService;
+  readonly updates: UpdatesService;
   readonly settings: SettingsService;
   readonly bans: BansService;
   readonly delayed: DelayedService;

@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import type { Config } from "../config/index.ts";
 import type { Message } from "../mqtt/index.ts";
 
@@ -118,6 +119,39 @@ export interface SettingsService {
    * Refusals as for any configuration; then nothing is changed.
    */
   change(patch: Readonly<Record<string, unknown>>): Promise<void>;
+}
+
+/** How an update of the device stands or ended; see `RESULT` of the route. */
+export interface UpdateResultView {
+  readonly state: string;
+  readonly progressPercent: number;
+  readonly from: string | null;
+  readonly to: string | null;
+  readonly source: string | null;
+  readonly error: string | null;
+  readonly at: string | null;
+}
+
+/** Updates of the device the gateway runs on. */
+export interface UpdatesService {
+  view(): Promise<{
+    readonly slots: readonly {
+      readonly name: string;
+      readonly version: string | null;
+      readonly attemptsLeft: number;
+      readonly isCommitted: boolean;
+      readonly isRunning: boolean;
+      readonly isNext: boolean;
+    }[];
+    readonly isHandingOver: boolean;
+    readonly last: UpdateResultView | null;
+    readonly history: readonly UpdateResultView[];
+  }>;
+  /** Resolves with the length of what was handed over to the system. */
+  receive(
+    upload: { readonly stream: Readable; readonly sizeBytes: number | null },
+    wish: { readonly allowDowngrade: boolean; readonly reboot: boolean },
+  ): Promise<number>;
 }
 
 export interface BackupFileView {

@@ -50,7 +50,8 @@ export function sendJson(
     .send(typeof json === "string" ? Buffer.from(json) : json);
 }
 
-function drain(request: IncomingMessage): Promise<void> {
+/** Takes in a part of what a caller still sends, for a moment. */
+export function drain(request: IncomingMessage): Promise<void> {
   return new Promise((resolve) => {
     let left = DRAIN_BYTES;
     const finish = () => {

@@ -39,8 +39,11 @@ const MAX_CONNECTIONS_PER_ADDRESS = 64;
 const MAX_EXPECTED_BYTES = 1_048_576;
 /** EMQX's dialect takes files; each of its routes has a limit of its own, behind the login. */
 const FILES_PREFIX = "/api/v5/";
-const MAX_EXPECTED_FILE_BYTES = 268_435_456;
+const MAX_EXPECTED_FILE_BYTES = 1_073_741_824;
 const CLOSE_MS = 1_000;
+
+/** Emitted on a response whose request may take as long as its handler lets it. */
+export const SLOW_BODY = "slowBody";
 
 const TOO_LARGE = JSON.stringify({ code: 108, seq: 0 });
 const UNREADABLE = JSON.stringify({ code: 109, seq: 0 });
@@ -48,12 +51,13 @@ const UNREADABLE = JSON.stringify({ code: 109, seq: 0 });
 /**
  * Node's own answers (408, 413, 417, 431, all without a body) are none of the API's: what Node cannot
  * read is 400 with JSON here. A request has 10 s for its headers and 30 s in all, so that a trickle
- * of bytes holds no connection for long.
+ * of bytes holds no connection for long; only a body that is announced as slow, behind a login, has more.
  */
 export function createSockets(handler: RequestListener, limits = LIMITS): Sockets {
   const servers: Server[] = [];
   const sockets = new Set<Socket>();
   const answering = new WeakMap<Socket, ServerResponse>();
+  const slow = new WeakSet<ServerResponse>();
 
   function build(): Server {
     const server = createServer({
@@ -67,6 +71,7 @@ export function createSockets(handler: RequestListener, limits = LIMITS): Socket
     server.setTimeout(limits.idleMs);
     const serve: RequestListener = (request, response) => {
       answering.set(request.socket, response);
+      response.once(SLOW_BODY, () => slow.add(response));
       handler(request, response);
     };
     server.on("request", serve);
@@ -91,6 +96,9 @@ export function createSockets(handler: RequestListener, limits = LIMITS): Socket
     });
     server.on("clientError", (err, socket) => {
       const response = answering.get(socket as Socket);
+      // Node tells it once and leaves the rest to this listener; the idle time still holds.
+      const isSlowBody = response !== undefined && !response.writableEnded && slow.has(response);
+      if (isSlowBody && isRequestTimeout(err)) return;
       const isAnswered = response?.headersSent && !response.writableEnded;
       if (isAnswered || !socket.writable || isReset(err)) socket.destroy();
       else socket.end(badRequest(UNREADABLE));
@@ -158,6 +166,10 @@ function tryListen(server: Server, host: string, port: number): Promise<void> {
       resolve();
     });
   });
+}
+
+function isRequestTimeout(err: Error): boolean {
+  return "code" in err && err.code === "ERR_HTTP_REQUEST_TIMEOUT";
 }
 
 function isReset(err: Error): boolean {

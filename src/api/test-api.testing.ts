@@ -25,6 +25,7 @@ import { createSlowSubscriptions } from "../slow-subscriptions/index.ts";
 import { systemClock } from "../time/index.ts";
 import { createTopicMetrics } from "../topic-metrics/index.ts";
 import { createTraces } from "../trace/index.ts";
+import { createUpdates } from "../update/index.ts";
 import { createAccess } from "./access/index.ts";
 import { createApi } from "./api.ts";
 import { createApp } from "./app.ts";
@@ -103,6 +104,7 @@ export async function createTestApi(
       alarms,
       metrics,
       deviceMetrics: [],
+      updates: createUpdates({ log, clock: systemClock }, { stateDir: null, dataDir: directory }),
       traces: createTraces(
         {
           log,

@@ -54,6 +54,13 @@ describe("the command line", () => {
     expect(parse("--help")).toEqual({ command: "help" });
     expect(parse("run --help")).toEqual({ command: "help" });
     expect(parse("--version")).toEqual({ command: "version" });
+    const update = { command: "update", from: "x.raucb", allowDowngrade: false, reboot: true };
+    expect(parse("update x.raucb")).toEqual(update);
+    expect(parse("update --allow-downgrade --no-reboot x.raucb")).toEqual({
+      ...update,
+      allowDowngrade: true,
+      reboot: false,
+    });
   });
 
   test.each([
@@ -68,6 +75,9 @@ describe("the command line", () => {
     ["run -p", "-p: run has no such option"],
     ["run --config", "--config: expected a value"],
     ["run --data=", "--data: expected a value"],
+    ["update", "update: expected update FILE|URL"],
+    ["update --no-reboot=yes x", "--no-reboot: it takes no value"],
+    ["update --force x", "--force: update has no such option"],
     ["run extra", "extra: run takes no further argument"],
     [
       "run --http.password=geheim",

@@ -23,6 +23,9 @@ export const USAGE = `Usage:
       Reads a password from standard input and prints the hash to put into a configuration file.
   tidegate reset-admin [--config FILE] [--data DIR]
       Gives the administrator a new password.
+  tidegate update FILE|URL [--allow-downgrade] [--no-reboot]
+      Installs an update of the device into its other slot and reboots; on an appliance, as root.
+      Exit codes: 0 installed, 1 failed, 65 refused, 75 another one is under way.
   tidegate --help | --version
 
   --config FILE  operator's file, default $${CONFIG_VARIABLE}, else /etc/tidegate/tidegate.yaml if it exists
@@ -53,10 +56,20 @@ export type Command =
       readonly configFile: string | null;
       readonly dataDir: string;
     }
+  | {
+      readonly command: "update";
+      /** A file or an address. */
+      readonly from: string;
+      readonly allowDowngrade: boolean;
+      readonly reboot: boolean;
+    }
   | { readonly command: "help" }
   | { readonly command: "version" };
 
 const FILE_OPTIONS = ["config", "data"];
+
+/** Options that stand for themselves. */
+const FLAGS = ["allow-downgrade", "no-reboot"];
 
 const ALLOWED = {
   run: { options: [...FILE_OPTIONS, ...KEYS.map((entry) => entry.key)], operands: [] },
@@ -64,6 +77,7 @@ const ALLOWED = {
   provision: { options: FILE_OPTIONS, operands: ["FILE"] },
   "hash-password": { options: [], operands: [] },
   "reset-admin": { options: FILE_OPTIONS, operands: [] },
+  update: { options: ["allow-downgrade", "no-reboot"], operands: ["FILE|URL"] },
 } as const satisfies Readonly<
   Record<string, { options: readonly string[]; operands: readonly string[] }>
 >;
@@ -119,6 +133,13 @@ export function parseCommandLine(argv: readonly string[], env: Environment = pro
       return { command: "hash-password" };
     case "reset-admin":
       return { command: "reset-admin", ...files() };
+    case "update":
+      return {
+        command: "update",
+        from: operands[0] ?? "",
+        allowDowngrade: options.has("allow-downgrade"),
+        reboot: !options.has("no-reboot"),
+      };
   }
 }
 
@@ -143,6 +164,10 @@ function optionValue(
     const near = nearest(name, allowed);
     const hint = near === null ? "" : `, did you mean --${near}?`;
     throw invalid(rawName, `${command} has no such option${hint}`);
+  }
+  if (FLAGS.includes(name)) {
+    if (value !== undefined) throw invalid(rawName, "it takes no value");
+    return "";
   }
   if (value === undefined || value === "") {
     const isEmptyAllowed = value === "" && !FILE_OPTIONS.includes(name);

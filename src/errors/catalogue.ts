@@ -99,6 +99,18 @@ export const CATALOGUE = {
     message: "client {clientId} may not subscribe to {filter}: {reason}",
     status: 400,
   },
+  UPDATE_CUT_SHORT: { message: "the update did not come in whole: {reason}", status: 400 },
+  UPDATE_DOWNLOAD_FAILED: { message: "{url} cannot be downloaded: {reason}", status: 400 },
+  UPDATE_NO_APPLIANCE: {
+    message: "this gateway does not run on an appliance, so there is no system to update",
+    status: 404,
+  },
+  UPDATE_NO_SPACE: {
+    message: "there is not enough space for the update; {needed} bytes and a reserve are needed",
+    status: 400,
+  },
+  UPDATE_TOO_LARGE: { message: "an update has at most {max} bytes", status: 400 },
+  UPDATE_UNDER_WAY: { message: "another update is under way: {state}", status: 409 },
   USER_INVALID: { message: "user: {field} is not valid; expected {expected}", status: 400 },
   USER_LIMIT: { message: "there are {max} users already", status: 400 },
   USER_NAME_TAKEN: { message: "username_already_exists: {username}", status: 400 },

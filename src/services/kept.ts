@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import type { Message } from "../mqtt/index.ts";
 
 /** What a ban names its clients by. */
@@ -44,6 +45,37 @@ export interface BackupService {
   read(name: string): Promise<Buffer>;
   remove(name: string): Promise<void>;
   import(name: string): Promise<void>;
+}
+
+interface UpdateResult {
+  readonly state: string;
+  readonly progressPercent: number;
+  readonly from: string | null;
+  readonly to: string | null;
+  readonly source: string | null;
+  readonly error: string | null;
+  readonly at: string | null;
+}
+
+/** Updates of the device the gateway runs on. */
+export interface UpdatesService {
+  view(): Promise<{
+    readonly slots: readonly {
+      readonly name: string;
+      readonly version: string | null;
+      readonly attemptsLeft: number;
+      readonly isCommitted: boolean;
+      readonly isRunning: boolean;
+      readonly isNext: boolean;
+    }[];
+    readonly isHandingOver: boolean;
+    readonly last: UpdateResult | null;
+    readonly history: readonly UpdateResult[];
+  }>;
+  receive(
+    upload: { readonly stream: Readable; readonly sizeBytes: number | null },
+    wish: { readonly allowDowngrade: boolean; readonly reboot: boolean },
+  ): Promise<number>;
 }
 
 interface DelayedMessage {

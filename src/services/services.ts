@@ -17,7 +17,7 @@ import {
   type FieldDirectory,
 } from "./field-devices.ts";
 import { createFigures, type Figures, type FiguresDeps } from "./figures.ts";
-import type { BackupService, BansService, DelayedService } from "./kept.ts";
+import type { BackupService, BansService, DelayedService, UpdatesService } from "./kept.ts";
 import {
   createListenersService,
   type ListenersService,
@@ -79,6 +79,7 @@ export interface ServicesDeps {
   readonly metrics: MetricsService;
   readonly monitor: MonitorService;
   readonly backup: BackupService;
+  readonly updates: UpdatesService;
   readonly bans: BansService;
   readonly delayed: DelayedService;
   readonly deviceMetrics: FiguresDeps["deviceMetrics"];
@@ -118,6 +119,7 @@ export interface Services {
   readonly settings: Settings;
   readonly listeners: ListenersService;
   readonly backup: BackupService;
+  readonly updates: UpdatesService;
   readonly bans: BansService;
   readonly delayed: DelayedService;
   readonly topicSettings: TopicSettings;
@@ -188,6 +190,7 @@ export function createServices(
     listeners: createListenersService({ listeners: deps.listeners, store: configStore }),
     settings: createSettings(configuration, control, () => configStore.stored()),
     backup: deps.backup,
+    updates: deps.updates,
     bans: deps.bans,
     delayed: deps.delayed,
     topicSettings: createTopicSettings(configuration, () => configStore.stored()),

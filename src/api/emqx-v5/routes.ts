@@ -35,6 +35,7 @@ import { topicFeatureRoutes } from "./topic-features.ts";
 import { topicMetricsRoutes } from "./topic-metrics.ts";
 import { topicRoutes } from "./topics.ts";
 import { traceRoutes } from "./trace.ts";
+import { updateRoutes } from "./update.ts";
 import { userRoutes } from "./users.ts";
 
 /** Every operation of the dialect; a group is one line here. */
@@ -75,6 +76,7 @@ export function emqxRoutes(services: ApiServices, login: Login): readonly Route[
     ...topicMetricsRoutes(services),
     ...slowSubscriptionRoutes(services),
     ...traceRoutes(services),
+    ...updateRoutes(services),
   ];
   return [...routes, ...schemaRoutes(routes)];
 }

@@ -1,24 +1,26 @@
 import type { FastifyRequest } from "fastify";
 import { parseJson } from "../../json.ts";
 import { ApiError } from "./answer.ts";
-import type { Route, UploadedFile } from "./route.ts";
+import type { Route, UploadedFile, UploadedStream } from "./route.ts";
 
 export const MAX_BODY_BYTES = 2_097_152;
 /** JSON nested deeper than anything this API takes, before anybody walks it by recursion. */
 const MAX_DEPTH = 64;
 
-type Kind = "json" | "text" | "file";
+type Kind = "json" | "text" | "file" | "stream";
 
 const KIND_OF_TYPE: Readonly<Record<string, Kind>> = {
   "application/json": "json",
   "text/plain": "text",
   "multipart/form-data": "file",
+  "application/octet-stream": "stream",
 };
 
 const TYPE_OF_KIND = {
   json: "application/json",
   text: "text/plain",
   file: "multipart/form-data",
+  stream: "application/octet-stream",
 } as const;
 
 /** Content types a route takes; none when it reads no body. */
@@ -71,6 +73,20 @@ export async function readFile(request: FastifyRequest, max: number): Promise<Up
     throw new ApiError(400, "BAD_REQUEST", "the form cannot be read");
   }
   throw new ApiError(400, "BAD_REQUEST", "a file is missing in the form");
+}
+
+/** The body itself, or the first file of a form, unread. @throws ApiError 400 when there is none */
+export async function openUpload(kind: Kind, request: FastifyRequest): Promise<UploadedStream> {
+  const length = Number(request.headers["content-length"]);
+  const sizeBytes = Number.isSafeInteger(length) ? length : null;
+  if (kind === "stream") return { stream: request.raw, sizeBytes };
+  // How long it may be is the reader's to say.
+  const limits = { fileSize: Number.MAX_SAFE_INTEGER, files: 1, fields: 20, parts: 21 };
+  const part = await request.file({ limits }).catch(() => {
+    throw new ApiError(400, "BAD_REQUEST", "the form cannot be read");
+  });
+  if (part === undefined) throw new ApiError(400, "BAD_REQUEST", "a file is missing in the form");
+  return { stream: part.file, sizeBytes };
 }
 
 function readText(bytes: Uint8Array): string {

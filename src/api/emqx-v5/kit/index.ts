@@ -27,6 +27,7 @@ export type {
   RouteRequest,
   RouteSchema,
   UploadedFile,
+  UploadedStream,
 } from "./route.ts";
 export { route } from "./route.ts";
 export type { CheckAccess } from "./serve.ts";

@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import type { FromSchema, JSONSchema as KnownSchema } from "json-schema-to-ts";
 import type { Answer } from "./answer.ts";
 
@@ -29,6 +30,13 @@ export type AccessRule = "any" | "public" | "bearer" | "own" | "publish";
 export interface UploadedFile {
   readonly name: string;
   readonly bytes: Buffer;
+}
+
+/** A body that is handled as it comes. */
+export interface UploadedStream {
+  readonly stream: Readable;
+  /** Its announced length, that of a form around it included; null when none was announced. */
+  readonly sizeBytes: number | null;
 }
 
 export interface RouteSchema {
@@ -68,9 +76,10 @@ interface Described {
   readonly schema: RouteSchema;
   /**
    * Kinds of body, JSON unless stated. `text` is `text/plain`. `file` is multipart/form-data, of which
-   * the first file is taken, whatever its field is called.
+   * the first file is taken, whatever its field is called. `stream` is application/octet-stream of any
+   * length and as slow as the caller likes; beside it, the file of a form comes as a stream too.
    */
-  readonly consumes?: readonly ("json" | "text" | "file")[];
+  readonly consumes?: readonly ("json" | "text" | "file" | "stream")[];
   /** Longest body; 2 MiB unless stated. */
   readonly maxBodyBytes?: number;
   /** Content type of a successful answer that is not JSON. */
@@ -87,6 +96,8 @@ export interface RouteRequest<P, Q, B> {
   readonly query: Q;
   readonly body: B;
   readonly file: UploadedFile | null;
+  /** The body of a route that consumes `stream`; to be read, and bounded, by the handler. */
+  readonly upload: UploadedStream | null;
   readonly caller: Caller;
   /** Address of the peer. */
   readonly address: string;

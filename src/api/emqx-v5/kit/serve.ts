@@ -1,9 +1,10 @@
 import multipart from "@fastify/multipart";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Log } from "../../../log/index.ts";
-import { drainRefusedBodies, isTooLarge } from "../../raw-body.ts";
+import { drain, drainRefusedBodies, isTooLarge } from "../../raw-body.ts";
+import { SLOW_BODY } from "../../sockets.ts";
 import { ApiError } from "./answer.ts";
-import { bodyKind, MAX_BODY_BYTES, readBody, readFile } from "./body.ts";
+import { bodyKind, MAX_BODY_BYTES, openUpload, readBody, readFile } from "./body.ts";
 import { apiErrorOf } from "./errors.ts";
 import { methodsByPath, sendNotFound } from "./not-found.ts";
 import { readParameters } from "./query.ts";
@@ -41,6 +42,8 @@ export async function serveRoutes(
   const methodsOf = methodsByPath(routes);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_, body, done) => done(null, body));
+  // Left to the handler.
+  app.addContentTypeParser("application/octet-stream", (_, __, done) => done(null));
   await app.register(multipart);
   drainRefusedBodies(app);
 
@@ -99,13 +102,15 @@ function addRoute(app: FastifyInstance, route: Route, deps: ServeDeps): void {
       const kind = bodyKind(route, request);
       found.set(request, { caller, kind });
       // fastify refuses malformed types whatever parsers there are; the kind is known by now.
-      if (kind !== "file") delete request.raw.headers["content-type"];
+      if (kind === "stream") request.raw.headers["content-type"] = "application/octet-stream";
+      else if (kind !== "file") delete request.raw.headers["content-type"];
     },
     async handler(request, reply) {
       const login = found.get(request);
       if (login === undefined) throw new Error("a request came past its login");
       const { caller, kind } = login;
-      const isFile = kind === "file";
+      const isFile = kind === "file" || kind === "stream";
+      const isStreamed = isFile && route.consumes?.includes("stream") === true;
       const parsed = body === undefined || isFile ? undefined : readBody(kind, request.body);
       const read = { params: readParameters(params, request.params), query: {} };
       check(request, params, read.params, "params");
@@ -114,15 +119,26 @@ function addRoute(app: FastifyInstance, route: Route, deps: ServeDeps): void {
         check(request, query, read.query, "querystring");
       }
       if (body !== undefined && !isFile) check(request, body, parsed, "body");
-      const answer = await route.handle({
-        ...read,
-        body: parsed,
-        file: isFile ? await readFile(request, maxBodyBytes) : null,
-        caller,
-        address: request.ip,
-        header: (name) => headerOf(request, name),
-      });
-      return sendAnswer(reply, answer);
+      if (isStreamed) reply.raw.emit(SLOW_BODY);
+      try {
+        const answer = await route.handle({
+          ...read,
+          body: parsed,
+          file: isFile && !isStreamed ? await readFile(request, maxBodyBytes) : null,
+          upload: isStreamed ? await openUpload(kind, request) : null,
+          caller,
+          address: request.ip,
+          header: (name) => headerOf(request, name),
+        });
+        return await sendAnswer(reply, answer);
+      } catch (err) {
+        if (isStreamed) {
+          // Nobody reads the rest of it.
+          reply.header("connection", "close");
+          await drain(request.raw);
+        }
+        throw err;
+      }
     },
   });
 }

@@ -20,5 +20,6 @@ export const TAGS: ReadonlyMap<string, string> = new Map([
   ["Subscriptions", "Who has subscribed to what."],
   ["Telemetry", "Reports to others, of which there are none."],
   ["Topics", "Filters somebody has subscribed to."],
+  ["Updates", "New versions of the whole device."],
   ["Users", "Logins of people."],
 ]);

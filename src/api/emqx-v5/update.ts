@@ -1,0 +1,147 @@
+import type { ApiServices } from "../deps.ts";
+import type { UpdateResultView } from "../feature-deps.ts";
+import { ApiError, accepted, ok, type Route, route } from "./kit/index.ts";
+
+/** What these operations are made of. */
+export type UpdateServices = Pick<ApiServices, "updates" | "statistics">;
+
+const TEST = "src/api/emqx-v5/update.test.ts";
+
+const VERSION = { type: ["string", "null"], example: "1.4.0" } as const;
+
+const RESULT = {
+  type: "object",
+  properties: {
+    state: {
+      type: "string",
+      description:
+        "checking, installing, installed (starts with the next reboot), rebooting, trial (runs, and is being looked at); succeeded, refused (nothing was changed), failed (the version before runs), fell_back (it ran, was not healthy, and the version before is back).",
+      example: "succeeded",
+    },
+    progress: { type: "integer", description: "Percent of the installation.", example: 100 },
+    from: { ...VERSION, description: "The version that ran." },
+    to: { ...VERSION, description: "The version of the update." },
+    source: { type: ["string", "null"], description: "api, cli or usb.", example: "api" },
+    error: { type: ["string", "null"], description: "Why it did not succeed." },
+    at: { type: ["string", "null"], example: "2026-11-22T10:00:00Z" },
+  },
+  required: ["state", "progress", "from", "to", "source", "error", "at"],
+} as const;
+
+const SLOT = {
+  type: "object",
+  properties: {
+    name: { type: "string", example: "A" },
+    version: VERSION,
+    running: { type: "boolean" },
+    next: { type: "boolean", description: "The next start takes it." },
+    committed: { type: "boolean", description: "A start of it was found healthy." },
+    attempts_left: { type: "integer", description: "Starts it may still be given.", example: 6 },
+  },
+  required: ["name", "version", "running", "next", "committed", "attempts_left"],
+} as const;
+
+const STATUS = {
+  type: "object",
+  properties: {
+    version: { type: "string", description: "The version that runs.", example: "1.4.0" },
+    slots: { type: "array", items: SLOT },
+    handing_over: {
+      type: "boolean",
+      description: "An update is coming in, or waits for the system to take it.",
+    },
+    last: {
+      ...RESULT,
+      type: ["object", "null"],
+      description: "The update under way, or the last one.",
+    },
+    history: { type: "array", items: RESULT, description: "How updates ended, newest first." },
+  },
+  required: ["version", "slots", "handing_over", "last", "history"],
+} as const;
+
+/** `/update`: Tidegate's own, EMQX has nothing like it. */
+export function updateRoutes({ updates, statistics }: UpdateServices): readonly Route[] {
+  const described = { path: "/update", tag: "Updates", section: "own", priority: "P1" } as const;
+  return [
+    route({
+      ...described,
+      method: "GET",
+      summary: "The device's versions and updates",
+      description: "404 where the gateway does not run on an appliance.",
+      test: TEST,
+      schema: { answers: { 200: STATUS } },
+      async handle() {
+        const { slots, isHandingOver, last, history } = await updates.view();
+        return ok({
+          version: statistics.node().version,
+          slots: slots.map((slot) => ({
+            name: slot.name,
+            version: slot.version,
+            running: slot.isRunning,
+            next: slot.isNext,
+            committed: slot.isCommitted,
+            attempts_left: slot.attemptsLeft,
+          })),
+          handing_over: isHandingOver,
+          last: last === null ? null : shown(last),
+          history: history.map(shown),
+        });
+      },
+    }),
+    route({
+      ...described,
+      method: "POST",
+      summary: "Install an update",
+      description:
+        "The body is the bundle, `tidegate-<version>-arm64.raucb`, as it is or as a file of a form. The answer says that it is handed over to the system, which checks it, installs it into the other slot and reboots; `GET /update` tells what becomes of it. For administrators. 409 while another update is under way.",
+      test: TEST,
+      consumes: ["stream", "file"],
+      schema: {
+        query: {
+          type: "object",
+          properties: {
+            allow_downgrade: {
+              type: "boolean",
+              default: false,
+              description: "Take an older version too, or the same again.",
+            },
+            reboot: {
+              type: "boolean",
+              default: true,
+              description: "Reboot into it by itself; otherwise it starts with the next reboot.",
+            },
+          },
+        },
+        body: { type: "string", format: "binary" },
+        answers: {
+          202: {
+            type: "object",
+            properties: {
+              state: { type: "string", example: "handed_over" },
+              bytes: {
+                type: "integer",
+                description: "Length of the bundle.",
+                example: 230_000_000,
+              },
+            },
+            required: ["state", "bytes"],
+          },
+        },
+      },
+      async handle({ query, upload, caller }) {
+        if (caller.role !== "administrator") {
+          throw new ApiError(403, "UNAUTHORIZED_ROLE", "only administrators may update the device");
+        }
+        if (upload === null) throw new ApiError(400, "BAD_REQUEST", "the body is missing");
+        const { allow_downgrade: allowDowngrade = false, reboot = true } = query;
+        const bytes = await updates.receive(upload, { allowDowngrade, reboot });
+        return accepted({ state: "handed_over", bytes });
+      },
+    }),
+  ];
+}
+
+function shown({ progressPercent, ...result }: UpdateResultView) {
+  return { ...result, progress: progressPercent };
+}

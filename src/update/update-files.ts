@@ -1,0 +1,110 @@
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+
+/** How an update stands or ended, as the device's programs wrote it. */
+export interface UpdateResult {
+  /**
+   * `checking`, `installing`, `installed` (waits for a reboot), `rebooting`, `trial`; the ends are
+   * `succeeded`, `refused`, `failed` and `fell_back`.
+   */
+  readonly state: string;
+  readonly progressPercent: number;
+  /** The version that ran, and the one of the update; null while it is not known. */
+  readonly from: string | null;
+  readonly to: string | null;
+  /** `api`, `cli` or `usb`; null when nobody said. */
+  readonly source: string | null;
+  /** Why it did not succeed. */
+  readonly error: string | null;
+  /** ISO 8601. */
+  readonly at: string | null;
+}
+
+/** A root slot as the boot loader finds it. */
+export interface SlotView {
+  readonly name: string;
+  readonly version: string | null;
+  /** Starts it may still be given; 0 = it is not started. */
+  readonly attemptsLeft: number;
+  /** A start of it was found healthy. */
+  readonly isCommitted: boolean;
+  readonly isRunning: boolean;
+  /** The next start takes it. */
+  readonly isNext: boolean;
+}
+
+const MAX_FILE_BYTES = 65_536;
+const MAX_HISTORY = 20;
+
+/** The update under way, or the last one; null when there was none. */
+export async function readStatus(directory: string): Promise<UpdateResult | null> {
+  return resultOf(parsed(await textOf(join(directory, "status.json"))));
+}
+
+/** How updates ended, the newest first. */
+export async function readHistory(directory: string): Promise<UpdateResult[]> {
+  const lines = (await textOf(join(directory, "history.jsonl"))).split("\n");
+  return lines
+    .flatMap((line) => resultOf(parsed(line)) ?? [])
+    .slice(-MAX_HISTORY)
+    .reverse();
+}
+
+export async function readSlots(directory: string): Promise<SlotView[]> {
+  const found = parsed(await textOf(join(directory, "slots.json")));
+  const { running, next, slots } = found ?? {};
+  if (!Array.isArray(slots)) return [];
+  return slots.flatMap((slot: unknown) => {
+    if (!isObject(slot)) return [];
+    const name = text(slot["name"]) ?? "";
+    return {
+      name,
+      version: text(slot["version"]),
+      attemptsLeft: number(slot["attempts_left"]),
+      isCommitted: slot["committed"] === true,
+      isRunning: name === running,
+      isNext: name === next,
+    };
+  });
+}
+
+function resultOf(found: Record<string, unknown> | null): UpdateResult | null {
+  const state = text(found?.["state"]);
+  if (found === null || state === null) return null;
+  return {
+    state,
+    progressPercent: number(found["progress"]),
+    from: text(found["from"]),
+    to: text(found["to"]),
+    source: text(found["source"]),
+    error: text(found["error"]),
+    at: text(found["at"]),
+  };
+}
+
+/** A file's beginning; nothing where there is no file, which is not worth an error here. */
+async function textOf(path: string): Promise<string> {
+  try {
+    await using file = await open(path);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(MAX_FILE_BYTES), 0, MAX_FILE_BYTES);
+    return buffer.toString("utf8", 0, bytesRead);
+  } catch {
+    return "";
+  }
+}
+
+function parsed(json: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(json);
+    return isObject(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+const text = (value: unknown) => (typeof value === "string" && value !== "" ? value : null);
+const number = (value: unknown) => (typeof value === "number" ? value : 0);
