@@ -186,7 +186,6 @@ class CloudBridge implements Bridge {
         onCertificate: (role, expiresMs) => this.#certificates.note(role, expiresMs),
         events: {
           onUp: (connection, server) => {
-            this.#certificates.wellAgain();
             this.#delivery.attach(connection, server);
             this.#egress.reportGaps();
             this.#watch(this.#ingress.subscribe(connection));
@@ -200,7 +199,6 @@ class CloudBridge implements Bridge {
           onMessage: (message) => this.#ingress.deliver(message),
           onDiscard: (reason) => this.#ingress.drop(reason),
           onReceived: (packetId) => this.#delivery.received(packetId),
-          onCertificateTrouble: (reason) => this.#certificates.trouble(reason),
           onDrain: () => this.#delivery.pump(),
           onChange: () => this.#sysTopic.changed(),
         },
@@ -246,10 +244,8 @@ class CloudBridge implements Bridge {
   async renewCertificates(): Promise<void> {
     try {
       await this.#link.renewCertificates();
-      if (this.#link.state === "connected") this.#certificates.wellAgain();
     } catch (err) {
       const fields = { bridge: this.#name, reason: reasonOf(err) };
-      this.#certificates.trouble(reasonOf(err));
       this.#log.error(fields, "the bridge's TLS files cannot be used, its connection stays");
     }
   }
@@ -360,7 +356,6 @@ class CloudBridge implements Bridge {
       this.#link.start();
     } else {
       this.#egress.stop();
-      this.#certificates.wellAgain();
       this.#watch(this.#link.stop());
     }
   }

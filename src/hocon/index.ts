@@ -1,2 +1,0 @@
-export type { HoconInclude, HoconObject } from "./hocon.ts";
-export { HoconError, parseHocon } from "./hocon.ts";
