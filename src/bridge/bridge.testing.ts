@@ -31,7 +31,7 @@ export function subscription(
   return { ...UNNAMED, remote_topic: remote, local_topic: local, ...keep, ...more };
 }
 
-const UNNAMED = { name: null, enable: true, description: "" };
+const UNNAMED = { name: null, enable: true, description: "", tags: [] };
 
 /** A started bridge on a bus of its own. */
 export class TestBridge implements AsyncDisposable {

@@ -60,9 +60,6 @@ export interface Bridge {
   retire(): void;
 }
 
-/** Long enough for a large message on a slow line; a longer Keep Alive makes it longer. */
-const ACK_TIMEOUT_MS = 300_000;
-
 /** How long a stop waits for the cloud to acknowledge what was forwarded. */
 const FAREWELL_MS = 2000;
 
@@ -122,7 +119,7 @@ class CloudBridge implements Bridge {
       {
         protocolVersion: cfg.proto_ver,
         maxInflight: cfg.max_inflight,
-        ackTimeoutMs: Math.max(ACK_TIMEOUT_MS, 2000 * cfg.keepalive_s),
+        ackTimeoutMs: 1000 * Math.max(cfg.ack_timeout_s, 2 * cfg.keepalive_s),
         maxMessagesPerS: cfg.drain_max_messages_per_s,
       },
     );

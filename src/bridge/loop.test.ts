@@ -14,6 +14,7 @@ function rules(up: Side, down: Side): Parameters<typeof findLoop>[0] {
     name: null,
     enable: true,
     description: "",
+    tags: [],
     local_topic: local,
     remote_topic: remote,
     prefix,

@@ -254,6 +254,8 @@ const ruleOverrides = {
   suffix: key(topicPart, "", "Put after the topic, as it is."),
 } as const;
 
+const tags = listOf(text(1024, 1), 32);
+
 const ruleIdentity = {
   name: key(
     nullable(ruleName),
@@ -262,6 +264,7 @@ const ruleIdentity = {
   ),
   enable: key(bool, true, "Use the rule."),
   description: key(text(1024), "", "For people."),
+  tags: key(tags, [], "For people: words to find it by."),
 } as const;
 
 const forward = objectOf("forward rule", {
@@ -333,6 +336,7 @@ const bridgeTls = {
 const bridgeMembers = {
   enable: key(bool, true, "Keep the link up."),
   description: key(text(1024), "", "For people."),
+  tags: key(tags, [], "For people: words to find it by."),
   server: key(
     nullable(serverUrl),
     null,
@@ -378,6 +382,11 @@ const bridgeMembers = {
   username: key(nullable(text()), null, "User name at the cloud."),
   password: key(nullable(secret), null, "Password at the cloud.", { sensitive: true }),
   max_inflight: key(int(1, 65_535), 32, "QoS 1 and 2 messages on their way to the cloud at once."),
+  ack_timeout_s: key(
+    int(60, 86_400),
+    300,
+    "Silence of the cloud about messages on their way after which it is connected anew and gets them again, seconds; never less than twice the Keep Alive.",
+  ),
   mark_messages: key(
     bool,
     true,

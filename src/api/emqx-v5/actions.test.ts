@@ -143,7 +143,10 @@ describe("actions (reference §5.12.2)", () => {
   });
 
   it("summaries, types and probes answer", async () => {
-    await api.call("POST", "/actions", { body: action({ description: "to the cloud" }) });
+    await api.call("POST", "/actions", {
+      body: action({ description: "to the cloud", tags: ["a"] }),
+    });
+    expect((await api.call("GET", "/actions/mqtt:up")).body).toMatchObject({ tags: ["a"] });
     expect((await api.call("GET", "/actions_summary")).body).toMatchObject([
       { type: "mqtt", name: "up", enable: true, description: "to the cloud", rules: [] },
     ]);

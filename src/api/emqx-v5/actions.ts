@@ -93,7 +93,9 @@ function ruleRoutes<const K extends RuleKind>(
   const shown = (found: FoundRule) => ({
     ...summary(found),
     connector: found.bridge.name,
-    tags: [],
+    tags:
+      found.bridge.config[kind === "actions" ? "forwards" : "subscription"][found.index]?.tags ??
+      [],
     parameters: showParameters(found.bridge, kind, found.index),
     resource_opts: { health_check_interval: "15s" },
   });

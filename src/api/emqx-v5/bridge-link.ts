@@ -6,6 +6,7 @@ import { ApiError, formatDuration, parseDuration } from "./kit/index.ts";
 export interface ConnectorBody {
   readonly enable?: boolean;
   readonly description?: string;
+  readonly tags?: readonly string[];
   readonly server?: string;
   readonly proto_ver?: "v3" | "v4" | "v5";
   readonly bridge_mode?: boolean;
@@ -16,6 +17,7 @@ export interface ConnectorBody {
   readonly clean_start?: boolean;
   readonly keepalive?: string | number;
   readonly connect_timeout?: string | number;
+  readonly retry_interval?: string | number;
   readonly max_inflight?: number;
   readonly ssl?: SslBody;
 }
@@ -29,6 +31,9 @@ export interface SslBody {
   readonly password?: string;
   readonly server_name_indication?: string;
 }
+
+/** EMQX's 15 s would cut a slow line again and again; MQTT resends on a new connection only. */
+const SHORTEST_RETRY_S = 60;
 
 const VERSION = { v3: 3, v4: 4, v5: 5 } as const;
 
@@ -46,6 +51,7 @@ export async function linkValues(
     ...(text !== undefined && { server, servers }),
     ...given("enable", body.enable),
     ...given("description", body.description),
+    ...given("tags", body.tags),
     ...given("bridge_bit", body.bridge_mode),
     ...given("username", body.username, orNull),
     ...given("password", body.password, orNull),
@@ -55,6 +61,9 @@ export async function linkValues(
     ...given("proto_ver", body.proto_ver, (version) => VERSION[version]),
     ...given("keepalive_s", body.keepalive, seconds),
     ...given("connect_timeout_s", body.connect_timeout, (value) => Math.max(1, seconds(value))),
+    ...given("ack_timeout_s", body.retry_interval, (value) =>
+      Math.max(SHORTEST_RETRY_S, seconds(value)),
+    ),
     ...given("clientid", body.static_clientids, (list) => list[0]?.ids?.[0] ?? null),
     tls: await tlsValues(body.ssl ?? {}, stored, bridges),
   };
@@ -89,6 +98,7 @@ export function showLink({ config }: BridgeView) {
   return {
     enable: config.enable,
     description: config.description,
+    tags: config.tags,
     server: showServer(config),
     proto_ver: `v${config.proto_ver}`,
     bridge_mode: config.bridge_bit,
@@ -98,7 +108,7 @@ export function showLink({ config }: BridgeView) {
     clean_start: config.clean_start,
     keepalive: formatDuration(config.keepalive_s * 1000),
     connect_timeout: formatDuration(config.connect_timeout_s * 1000),
-    retry_interval: "15s",
+    retry_interval: formatDuration(config.ack_timeout_s * 1000),
     max_inflight: config.max_inflight,
     pool_size: 1,
     ssl: {

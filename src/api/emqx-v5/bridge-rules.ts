@@ -31,6 +31,7 @@ export interface LocalBody {
 export interface RuleBody {
   readonly enable?: boolean;
   readonly description?: string;
+  readonly tags?: readonly string[];
   readonly parameters?: ParametersBody;
 }
 
@@ -128,6 +129,7 @@ export function ruleValues(
     name,
     ...(body.enable !== undefined && { enable: body.enable }),
     ...(body.description !== undefined && { description: body.description }),
+    ...(body.tags !== undefined && { tags: body.tags }),
     ...(body.parameters !== undefined &&
       (kind === "actions"
         ? readForward(body.parameters, stored)

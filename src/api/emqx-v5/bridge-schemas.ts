@@ -11,7 +11,8 @@ const TEXT = { type: "string", maxLength: 65_535 } as const;
 
 const SSL = {
   type: "object",
-  description: "TLS. Members of EMQX that are not listed are understood and not used.",
+  additionalProperties: false,
+  description: "TLS.",
   properties: {
     enable: { type: "boolean", description: "Use TLS." },
     verify: {
@@ -24,19 +25,60 @@ const SSL = {
     keyfile: { type: "string", description: "Client key: a path, or PEM text." },
     password: { type: "string", description: "Passphrase of the key; shown as ******." },
     server_name_indication: { type: "string", description: "Name to ask for and verify." },
+    versions: {
+      type: "array",
+      items: { type: "string", enum: ["tlsv1.3", "tlsv1.2"] },
+      minItems: 2,
+      description: "Always both.",
+    },
+    ciphers: { type: "array", maxItems: 0, items: TEXT, description: "Empty: the secure ones." },
+    depth: { type: "integer", enum: [10], description: "Always 10." },
   },
 } as const;
 
-const IGNORED = {
+/** A link tells how it stands by itself: there is nothing to ask, and nothing to wait for. */
+const HEALTH = {
+  ...DURATION,
+  description: "Any: how a link stands is known at every moment.",
+} as const;
+const LINK_OPTIONS = {
   type: "object",
-  description: "Understood and not used: the outbox of the connector keeps what waits.",
+  additionalProperties: false,
+  description: "What is not listed is refused.",
+  properties: {
+    health_check_interval: HEALTH,
+    health_check_timeout: HEALTH,
+    start_timeout: HEALTH,
+    start_after_created: { type: "boolean", enum: [true], description: "Always." },
+  },
+} as const;
+const RULE_OPTIONS = {
+  type: "object",
+  additionalProperties: false,
+  description:
+    "What is not listed is refused: bounds, window and life of what waits are the connector's.",
+  properties: {
+    health_check_interval: HEALTH,
+    resume_interval: HEALTH,
+    query_mode: { type: "string", enum: ["async"], description: "Always: what waits is stored." },
+    worker_pool_size: {
+      type: "integer",
+      minimum: 1,
+      description: "Any: one link keeps the order.",
+    },
+  },
 } as const;
 
 /** Members of a connector's configuration. */
 export const LINK_MEMBERS = {
   enable: { type: "boolean", description: "Keep the link up." },
   description: { ...TEXT, description: "For people." },
-  tags: { type: "array", items: TEXT, description: "Understood and not used." },
+  tags: {
+    type: "array",
+    maxItems: 32,
+    items: { type: "string", minLength: 1, maxLength: 1024 },
+    description: "For people.",
+  },
   server: {
     ...TEXT,
     description:
@@ -61,7 +103,9 @@ export const LINK_MEMBERS = {
   connect_timeout: { ...DURATION, example: "30s" },
   retry_interval: {
     ...DURATION,
-    description: "Understood and not used: MQTT allows no timed resend.",
+    description:
+      "Silence about messages on their way after which it connects anew and sends them again (MQTT allows no other resend); 60 s at least.",
+    example: "5m",
   },
   max_inflight: {
     type: "integer",
@@ -69,9 +113,9 @@ export const LINK_MEMBERS = {
     maximum: 65_535,
     description: "Unacknowledged messages at once.",
   },
-  pool_size: { type: "integer", minimum: 1, description: "Understood and not used: one link." },
+  pool_size: { type: "integer", minimum: 1, description: "Any: one link keeps the order." },
   ssl: SSL,
-  resource_opts: IGNORED,
+  resource_opts: LINK_OPTIONS,
 } as const;
 
 /** Members of an answer that those send back who edit what they were shown. */
@@ -152,7 +196,7 @@ export const RULE_MEMBERS = {
   description: { ...TEXT, maxLength: 1024, description: "For people." },
   tags: LINK_MEMBERS.tags,
   parameters: PARAMETERS,
-  resource_opts: IGNORED,
+  resource_opts: RULE_OPTIONS,
 } as const;
 
 /** `{id}/enable/{…}`. */

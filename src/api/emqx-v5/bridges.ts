@@ -21,7 +21,7 @@ const WAY = {
   type: "object",
   additionalProperties: false,
   properties: {
-    pool_size: { type: "integer", minimum: 1, description: "Understood and not used: one link." },
+    pool_size: { type: "integer", minimum: 1, description: "Any: one link keeps the order." },
     local,
     remote: REMOTE,
   },

@@ -44,6 +44,32 @@ describe("connectors (reference §5.12.1)", () => {
     expect((await api.call("GET", "/connectors/mqtt%3Acloud")).status).toBe(200);
   });
 
+  it("tags are kept, and the resend interval is how long an acknowledgement may take", async () => {
+    const { body: made } = await make({ tags: ["site 7", "cloud"], retry_interval: "2m" });
+    expect(made).toMatchObject({ tags: ["site 7", "cloud"], retry_interval: "2m" });
+    expect(api.store.stored().bridges["cloud"]).toMatchObject({
+      tags: ["site 7", "cloud"],
+      ack_timeout_s: 120,
+    });
+    const { body: changed } = await api.call("PUT", "/connectors/mqtt:cloud", {
+      body: { retry_interval: "15s" },
+    });
+    expect(changed).toMatchObject({ tags: ["site 7", "cloud"], retry_interval: "1m" });
+  });
+
+  it.each([
+    [{ ssl: { enable: true, partial_chain: true } }, "partial_chain"],
+    [{ ssl: { ciphers: ["NULL-MD5"] } }, "ciphers"],
+    [{ resource_opts: { request_ttl: "45s" } }, "request_ttl"],
+    [{ resource_opts: { start_after_created: false } }, "start_after_created"],
+    [{ tags: Array(33).fill("x") }, "tags"],
+  ])("what would change nothing here is refused by its name: %j", async (more, field) => {
+    const { status, body: refusal } = await make(more);
+    expect(status).toBe(400);
+    expect(JSON.stringify(refusal)).toContain(field);
+    expect(api.bridges.list()).toEqual([]);
+  });
+
   it("what is shown can be sent back: nothing changes, and the secret stays", async () => {
     await make({ username: "gw", password: "secret" });
     const { body: shown } = await api.call("GET", "/connectors/mqtt:cloud");
