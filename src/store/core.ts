@@ -214,6 +214,10 @@ export class StoreCore implements EngineStore {
     this.#setAside = setAside;
     if (found.format === null) this.markFormat();
     for (const key of found.damaged) this.removeRow(key);
+    if (found.unknown > 0) {
+      const fields = { count: found.unknown };
+      this.#deps.log.warn(fields, "a newer version has left records of its own; they are kept");
+    }
     for (const session of found.left) this.#sweeper.add(session);
     if (setAside?.isRepaired === true) void this.#tidyBodies(found.highestBody);
     this.#upkeep.start();

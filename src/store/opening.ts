@@ -30,9 +30,13 @@ const NOT_DAMAGE =
 
 /** Raised by whoever reads the store and finds that it cannot be used as a whole. */
 export class UnusableStore extends Error {
-  constructor(reason: string) {
+  /** Whether it is damage, which a repair may mend; a newer version's store is whole as it is. */
+  readonly isDamaged: boolean;
+
+  constructor(reason: string, isDamaged = true) {
     super(reason);
     this.name = "UnusableStore";
+    this.isDamaged = isDamaged;
   }
 }
 
@@ -80,7 +84,11 @@ export async function openStore<T extends Loaded>(
     if (finding !== null) return await recover(deps, path, load, { ...finding, attempts });
     const first = await tryLoad(path, load);
     if (first.reason !== null) {
-      const { reason } = first;
+      const { reason, isDamaged } = first;
+      if (!isDamaged) {
+        const aside = await beginRecovery(path, deps.clock.nowMs(), attempts + 1);
+        return await startEmpty(deps, path, load, { path: aside, reason });
+      }
       return await recover(deps, path, load, { reason, isReadable: false, attempts });
     }
     await endRecovery(path);
@@ -102,7 +110,7 @@ async function close(opened: Loaded | null): Promise<void> {
 async function tryLoad<T>(
   path: string,
   load: () => Promise<T>,
-): Promise<{ loaded: T; reason: null } | { reason: string }> {
+): Promise<{ loaded: T; reason: null } | { reason: string; isDamaged: boolean }> {
   try {
     await makeFolder(path);
     return { loaded: await load(), reason: null };
@@ -112,7 +120,7 @@ async function tryLoad<T>(
     }
     const reason = levelReason(err);
     if (!isAboutContent(err) || NOT_DAMAGE.test(reason)) throw err;
-    return { reason };
+    return { reason, isDamaged: !(err instanceof UnusableStore) || err.isDamaged };
   }
 }
 
@@ -159,7 +167,7 @@ async function startEmpty<T extends Loaded>(
   aside: { readonly path: string; readonly reason: string },
 ): Promise<{ loaded: T; setAside: SetAside | null }> {
   const fields = { code: "STORE_OPEN_FAILED", path: aside.path, err: aside.reason };
-  log.error(fields, "store damaged; set aside, started empty");
+  log.error(fields, "store cannot be used; set aside, started empty");
   const fresh = await tryLoad(path, load);
   if (fresh.reason !== null) throw new UnusableStore(fresh.reason);
   await endRecovery(path);

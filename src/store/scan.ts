@@ -42,6 +42,8 @@ export interface ScanResult {
   readonly highestBody: number;
   /** Rows that cannot be read. */
   readonly damaged: Buffer[];
+  /** Whole rows of kinds that this version does not know; they stay as they are. */
+  readonly unknown: number;
   /** There are rows of another program's layout. */
   readonly hasForeign: boolean;
 }
@@ -71,12 +73,16 @@ export async function scan(handle: LevelHandle, target: ScanTarget): Promise<Sca
   return walk.result(highest, await hasRows(handle, FOREIGN_TABLES, 0xfe));
 }
 
+/** A whole row of a kind that only a newer version knows. It stays for the day that version is back. */
+class UnknownRow extends Error {}
+
 class Walk {
   readonly #target: ScanTarget;
   readonly #sessions = new Map<number, StoredSession>();
   readonly #left = new Map<number, StoredSession>();
   readonly #records = new Map<number, SessionRecord>();
   readonly #damaged: Buffer[] = [];
+  #unknown = 0;
   #format: number | null = null;
   #time: TimeMark | null = null;
   #highestSession = 0;
@@ -89,6 +95,10 @@ class Walk {
     try {
       this.#take(key, value);
     } catch (err) {
+      if (err instanceof UnknownRow) {
+        this.#unknown += 1;
+        return;
+      }
       if (!(err instanceof MalformedRecord)) throw err;
       this.#damaged.push(key);
     }
@@ -103,6 +113,7 @@ class Walk {
       highestSession: this.#highestSession,
       highestBody,
       damaged: this.#damaged,
+      unknown: this.#unknown,
       hasForeign,
     };
   }
@@ -152,7 +163,8 @@ class Walk {
         openValue(key, value);
         break;
       default:
-        throw new MalformedRecord("unknown table");
+        openValue(key, value);
+        throw new UnknownRow();
     }
   }
 
@@ -161,7 +173,7 @@ class Walk {
     if (key.equals(META.format)) this.#format = from.u8();
     else if (key.equals(META.time)) this.#time = { gatewayMs: from.u48(), wallMs: from.u48() };
     else if (key.equals(META.writes)) this.#target.accounting.restore(from);
-    else throw new MalformedRecord("unknown meta row");
+    else throw new UnknownRow();
   }
 
   /** The session number in a key of at least `minBytes`. */

@@ -247,7 +247,8 @@ export class LevelStore implements Store {
       const database = new Database(this.#deps.driver, this.#path, handle);
       const { core, found } = await this.#load(database);
       if (found.format !== null && found.format !== FORMAT) {
-        throw new UnusableStore(`its layout is number ${found.format}, expected ${FORMAT}`);
+        const reason = `another version has written it: its layout is number ${found.format}, expected ${FORMAT}`;
+        throw new UnusableStore(reason, false);
       }
       const close = () => database.close();
       return { core, database, found, damaged: found.damaged.length, close };

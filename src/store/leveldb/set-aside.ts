@@ -107,9 +107,13 @@ export async function copyAside(path: string, nowMs: number): Promise<string> {
   return aside;
 }
 
+/** Complete once they have a name; everything else is written on by a store that is open. */
+const TABLE_FILE = /\.(?:ldb|sst)$/;
+
 /**
- * Makes a folder with the same files: hard links where the file system has them, because LevelDB
- * never changes a file once it is complete, so that a copy costs no space.
+ * Makes a folder with the same files: hard links of tables where the file system has them, so that a
+ * copy costs next to no space. The log and the manifest are copied: what an open store writes to them
+ * later, the removal of damaged rows first, would be in both folders.
  */
 export async function linkFolder(from: string, to: string): Promise<void> {
   await mkdir(to, { recursive: true, mode: 0o700 });
@@ -117,7 +121,8 @@ export async function linkFolder(from: string, to: string): Promise<void> {
     const source = join(from, name);
     const target = join(to, name);
     if (name === "LOCK" || name === BALLAST || !(await stat(source)).isFile()) continue;
-    await link(source, target).catch(() => copyFile(source, target));
+    if (!TABLE_FILE.test(name)) await copyFile(source, target);
+    else await link(source, target).catch(() => copyFile(source, target));
   }
 }
 

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Log } from "../../../log/index.ts";
 import { drain, drainRefusedBodies, isTooLarge } from "../../raw-body.ts";
 import { SLOW_BODY } from "../../sockets.ts";
-import { ApiError } from "./answer.ts";
+import { type Answer, ApiError } from "./answer.ts";
 import { bodyKind, MAX_BODY_BYTES, openUpload, readBody, readFile } from "./body.ts";
 import { apiErrorOf } from "./errors.ts";
 import { methodsByPath, sendNotFound } from "./not-found.ts";
@@ -120,8 +120,9 @@ function addRoute(app: FastifyInstance, route: Route, deps: ServeDeps): void {
       }
       if (body !== undefined && !isFile) check(request, body, parsed, "body");
       if (isStreamed) reply.raw.emit(SLOW_BODY);
+      let answer: Answer;
       try {
-        const answer = await route.handle({
+        answer = await route.handle({
           ...read,
           body: parsed,
           file: isFile && !isStreamed ? await readFile(request, maxBodyBytes) : null,
@@ -130,7 +131,6 @@ function addRoute(app: FastifyInstance, route: Route, deps: ServeDeps): void {
           address: request.ip,
           header: (name) => headerOf(request, name),
         });
-        return await sendAnswer(reply, answer);
       } catch (err) {
         if (isStreamed) {
           // Nobody reads the rest of it.
@@ -139,6 +139,7 @@ function addRoute(app: FastifyInstance, route: Route, deps: ServeDeps): void {
         }
         throw err;
       }
+      return sendAnswer(reply, answer);
     },
   });
 }
