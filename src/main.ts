@@ -14,12 +14,15 @@ import {
   countedFiles,
   deviceId,
   diskFiles,
+  failProvisioned,
   failStart,
   type LoadedConfig,
   loadConfig,
   openConfigStore,
   parseCommandLine,
   prepareProvisioning,
+  settleProvisioned,
+  startProvisioned,
   USAGE,
 } from "./config/index.ts";
 import { EXIT_CODE, type ExitCode, isGatewayError, reasonOf } from "./errors/index.ts";
@@ -81,7 +84,6 @@ async function dispatch(argv: readonly string[]): Promise<number> {
 
 /** Runs the gateway until a signal, a request through the API, or a fatal error ends it. */
 async function run(command: Extract<Command, { command: "run" }>): Promise<ExitCode> {
-  const input = { ...command, env: process.env };
   // Taken first, so that a signal during the start ends it in order.
   const exit = Promise.withResolvers<ExitCode>();
   const aborted = new AbortController();
@@ -100,12 +102,15 @@ async function run(command: Extract<Command, { command: "run" }>): Promise<ExitC
     process.exit(EXIT_CODE.internalError);
   });
 
+  const asked = { ...command, env: process.env };
+  const { input, takenBack } = await startProvisioned(asked);
   const report = await beginStart(input);
   let configStore: ConfigStore | null = null;
   let gateway: Gateway | null = null;
   try {
     const loaded = loadConfig(input);
     log = openLog(loaded.config.log.level);
+    if (takenBack !== null) log.error({ reason: takenBack }, "operator's file taken back");
     if (report.rolledBack !== null) log.error(report.rolledBack, "configuration taken back");
     if (report.setAside !== null) log.error(report.setAside, "damaged configuration set aside");
     if (report.problem !== null) log.error({ reason: report.problem }, "start not recorded");
@@ -139,7 +144,8 @@ async function run(command: Extract<Command, { command: "run" }>): Promise<ExitC
     await configStore?.stop();
     if (aborted.signal.aborted) return exit.promise;
     complain(err, log);
-    return failStart(input.dataDir, err);
+    const code = await failStart(input.dataDir, err);
+    return (await failProvisioned(asked, err)) ? EXIT_CODE.restart : code;
   }
 
   const running = gateway;
@@ -155,14 +161,25 @@ async function run(command: Extract<Command, { command: "run" }>): Promise<ExitC
   );
   const store = configStore;
   const trial = startTrial(store, log, requestExit);
+  const proof = systemClock.after(CONFIRM_AFTER_MS, () => void settle("proved"));
   const code = await exit.promise;
   trial.cancel();
+  proof.cancel();
   systemClock.after(STOP_LIMIT_MS, () => process.exit(code));
   await running.stop();
   // An orderly stop says that a changed configuration did not fail.
   await store.stop();
+  await settle("stopped");
   log.info({ code }, "stopped");
   return code;
+
+  async function settle(how: "proved" | "stopped"): Promise<void> {
+    try {
+      await settleProvisioned(asked, how);
+    } catch (err) {
+      log.error({ err }, "the operator's file could not be marked as proved");
+    }
+  }
 }
 
 /**

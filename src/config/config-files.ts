@@ -14,8 +14,10 @@ export interface ConfigPaths {
   readonly history: string;
   /** Keys and certificates, named by kind and content. */
   readonly pem: string;
-  /** The operator's file whose keys are still to win over what the API changed. */
+  /** The operator's file from outside that has not proved itself yet. */
   readonly provisioned: string;
+  /** The operator's file before that one. */
+  readonly operatorBefore: string;
   /** The changed configuration that has not proved itself yet. */
   readonly trial: string;
   /** What was put aside and when, until the next change. */
@@ -31,6 +33,7 @@ export function configPaths(dataDir: string): ConfigPaths {
     history: join(directory, "history"),
     pem: join(directory, "tls"),
     provisioned: join(directory, "provisioned.json"),
+    operatorBefore: join(directory, "operator-before.yaml"),
     trial: join(directory, "trial.json"),
     incidents: join(directory, "incidents.json"),
   };

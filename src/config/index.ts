@@ -22,8 +22,14 @@ export { checkFile, DEFAULT_CONFIG_FILE, loadConfig } from "./load.ts";
 export { tagWidth } from "./modbus-schema.ts";
 export type { ConfigPatch } from "./patch.ts";
 export type { PemKind } from "./pem-files.ts";
+export {
+  adoptProvisioned,
+  failProvisioned,
+  settleProvisioned,
+  startProvisioned,
+} from "./provisioned.ts";
 export type { Provisioning, ProvisioningDeps } from "./provisioning.ts";
-export { adoptProvisioned, prepareProvisioning } from "./provisioning.ts";
+export { prepareProvisioning } from "./provisioning.ts";
 export type { BridgeConfig, Config, ModbusConfig, SerialPortConfig } from "./schema.ts";
 export { bridgeValueFaults, completeBridge, SCHEMA } from "./schema.ts";
 export type { SecretHashing } from "./secrets.ts";

@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { GatewayError } from "../errors/index.ts";
@@ -15,7 +15,13 @@ import {
 import { type ConfigCheck, openConfigStore } from "./config-store.ts";
 import { diskFiles } from "./durable-files.ts";
 import { loadConfig } from "./load.ts";
-import { adoptProvisioned, prepareProvisioning } from "./provisioning.ts";
+import {
+  adoptProvisioned,
+  failProvisioned,
+  settleProvisioned,
+  startProvisioned,
+} from "./provisioned.ts";
+import { prepareProvisioning } from "./provisioning.ts";
 import { beginStart } from "./start.ts";
 
 /** A device with a configuration in force, and a boot partition. */
@@ -37,15 +43,22 @@ function device(operatorText = "") {
       writeFileSync(input.configFile, text);
       return start();
     },
+    async install(content: string | Buffer) {
+      writeFileSync(input.configFile, (await prepare(content)).text);
+    },
     start,
   };
 
-  async function start() {
-    await beginStart(input);
-    const loaded = loadConfig(input);
+  async function start(end: "proved" | "stopped" | "killed" | Error = "proved") {
+    const { input: used, takenBack } = await startProvisioned(input);
+    await beginStart(used);
+    const loaded = loadConfig(used);
     const store = openConfigStore(loaded, storeDeps);
     const changed = await adoptProvisioned(loaded, store);
-    return { store, changed };
+    let isRetried = false;
+    if (end instanceof Error) isRetried = await failProvisioned(input, end);
+    else if (end !== "killed") await settleProvisioned(input, end);
+    return { store, changed, takenBack, isRetried };
   }
 }
 
@@ -240,5 +253,79 @@ describe("once it is installed", () => {
     await put(paths.current, "msq_len: none\n");
     const { notes } = await prepare("http: {port: 1}\n");
     expect(notes).toEqual([expect.stringContaining("does not fit")]);
+  });
+});
+
+describe("a file that is valid but does not come up", () => {
+  const cannotListen = new Error("listen EADDRNOTAVAIL 192.0.2.9");
+
+  test("gives way to the one before after two failed starts, and what the API had changed is back", async () => {
+    const { install, start, input, paths } = device("msq_len: 5\n");
+    const before = await start();
+    await before.store.adopt({ http: { port: 10 } });
+    await install("msq_len: 6\nhttp: {port: 20}\n");
+    for (const end of ["killed", cannotListen] as const) {
+      const failed = await start(end);
+      expect([failed.takenBack, failed.store.running.http.port]).toEqual([null, 20]);
+      if (end !== "killed") expect(failed.isRetried).toBe(true);
+    }
+    const { store, takenBack } = await start();
+    expect([store.running.msq_len, store.running.http.port]).toEqual([5, 10]);
+    expect(takenBack).toBe(
+      "2 starts with the file from the boot partition failed: listen EADDRNOTAVAIL 192.0.2.9",
+    );
+    expect(store.status().rolledBack).toMatchObject({
+      reason: takenBack,
+      rejectedFile: input.configFile,
+    });
+    // And so in every start from then on; a failure is the gateway's own again.
+    expect((await start(cannotListen)).isRetried).toBe(false);
+    expect((await start()).store.running.msq_len).toBe(5);
+    expect(existsSync(paths.operatorBefore)).toBe(true);
+  });
+
+  test("gives way to no file where there was none", async () => {
+    const { install, start, input } = device();
+    rmSync(input.configFile);
+    await install("msq_len: 6\n");
+    await start("killed");
+    await start("killed");
+    expect((await start()).store.running.msq_len).toBe(2048);
+  });
+
+  test("is replaced by the next file, which is compared with the one that is used", async () => {
+    const { install, apply, start, prepare } = device("provisioning: {serial: 5}\nmsq_len: 5\n");
+    await install("provisioning: {serial: 9}\nmsq_len: 9\n");
+    await start("killed");
+    await start("killed");
+    await start();
+    expect(await messageOf(() => prepare("provisioning: {serial: 4}\n"))).toContain("which has 5");
+    await install("provisioning: {serial: 6}\nmsq_len: 6\n");
+    await start("killed");
+    await start("killed");
+    expect((await start()).store.running.msq_len).toBe(5);
+    const { store, takenBack } = await apply("provisioning: {serial: 7}\nmsq_len: 7\n");
+    expect([store.running.msq_len, takenBack]).toEqual([7, null]);
+  });
+
+  test("is not blamed for orderly ends, nor once it has proved itself", async () => {
+    const { install, start, paths } = device("msq_len: 5\n");
+    await install("msq_len: 6\n");
+    for (const end of ["killed", "stopped", "killed", "stopped"] as const) await start(end);
+    await start("proved");
+    expect(existsSync(paths.provisioned) || existsSync(paths.operatorBefore)).toBe(false);
+    for (let n = 0; n < 4; n += 1) {
+      const { store, isRetried } = await start(cannotListen);
+      expect([store.running.msq_len, isRetried]).toEqual([6, false]);
+    }
+  });
+
+  test("whose place somebody else's file has taken says nothing about that one", async () => {
+    const { install, start, input } = device("msq_len: 5\n");
+    await install("msq_len: 6\n");
+    await start("killed");
+    await start("killed");
+    writeFileSync(input.configFile, "msq_len: 7\n");
+    expect((await start()).store.running.msq_len).toBe(7);
   });
 });

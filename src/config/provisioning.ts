@@ -3,26 +3,22 @@ import { isDeepStrictEqual } from "node:util";
 import { GatewayError, isGatewayError } from "../errors/index.ts";
 import { faultErrors, throwFirst } from "./config-errors.ts";
 import { configPaths, readConfigFile } from "./config-files.ts";
-import type { ConfigStore } from "./config-store.ts";
 import { type DurableFiles, diskFiles } from "./durable-files.ts";
 import { environmentLayer } from "./environment.ts";
 import { isObject, type Values } from "./format.ts";
-import { contentHash } from "./history.ts";
 import { KEYS } from "./keys.ts";
 import { type Layers, layerFaults, mergeLayers, NO_LAYERS, withoutEmpty } from "./layers.ts";
 import {
   type ConfigInput,
-  type LoadedConfig,
   loadWith,
   parseCurrent,
   readOperatorFile,
   readRequired,
 } from "./load.ts";
-import type { ConfigPatch } from "./patch.ts";
+import { expectProvisioned, inputInForce } from "./provisioned.ts";
 import type { Config } from "./schema.ts";
 import { hashed, type SecretHashing } from "./secrets.ts";
 import { valueAt, withValues } from "./tree.ts";
-import { readJson } from "./trial.ts";
 import { readVendorFile } from "./vendor.ts";
 import { replaceTexts } from "./yaml-edit.ts";
 import { parseYaml } from "./yaml-text.ts";
@@ -59,46 +55,22 @@ export async function prepareProvisioning(
   input: ConfigInput,
   deps: ProvisioningDeps,
 ): Promise<Provisioning> {
+  const present = inputInForce(input);
   const name = basename(file);
   const bytes = readRequired(file);
   const raw = parseYaml(bytes, name);
   const values = withoutEmpty(raw);
   throwFirst(faultErrors(layerFaults(values), name));
-  const inForce = valuesInForce(input);
+  const inForce = valuesInForce(present);
   refuseOlder(values, inForce);
 
   const passwords = await hashedPasswords(values, inForce, deps);
   const text = replaceTexts(bytes, raw, withValues(raw, passwords));
   const { next, notes } = merged(withValues(values, passwords), input);
-  await deps.check(next, configInForce(input));
+  await deps.check(next, configInForce(present));
 
-  const { current, provisioned } = configPaths(input.dataDir);
-  if (readOrNull(current) !== null) {
-    const record = { operator: contentHash(Buffer.from(text)) };
-    await (deps.files ?? diskFiles).write(provisioned, `${JSON.stringify(record)}\n`);
-  }
+  await expectProvisioned(input, text, deps.files ?? diskFiles);
   return { text, notes };
-}
-
-/**
- * To be called in every start, before anything uses the configuration. Lets the keys of a newly
- * installed operator's file win, once, over what the API changed before; the history keeps that.
- * Returns the keys that differ now.
- * @throws GatewayError CONFIG_CHECK_FAILED, CONFIG_WRITE_FAILED; the next start tries again then.
- */
-export async function adoptProvisioned(
-  loaded: LoadedConfig,
-  store: ConfigStore,
-  files: DurableFiles = diskFiles,
-): Promise<readonly string[]> {
-  const { provisioned } = configPaths(loaded.dataDir);
-  const record = readJson(provisioned);
-  // Written for a file that was never installed, or is not any more.
-  if (!isObject(record) || record["operator"] !== loaded.operatorHash) return [];
-  // The values were checked when they were loaded.
-  const changed = await store.adopt(loaded.layers.operator as ConfigPatch);
-  await files.remove(provisioned);
-  return changed;
 }
 
 function refuseOlder(values: Values, inForce: Values): void {

@@ -46,6 +46,23 @@ test("a provisioned password takes the place of the one the device made, and its
   );
 }, 60_000);
 
+test("a file that is valid but does not come up gives way to the one before by itself", async () => {
+  const dataDir = join(tempDir(), "data");
+  const inForce = join(tempDir(), "tidegate.yaml");
+  writeFileSync(inForce, TEST_CONFIG);
+  const file = join(tempDir(), "tidegate.yaml");
+  writeFileSync(file, TEST_CONFIG.replace("tcp: {bind: 127.0.0.1", "tcp: {bind: 192.0.2.9"));
+  const args = [MAIN, "provision", file, "--config", inForce, "--data", dataDir];
+  const config = execFileSync(process.execPath, args, { encoding: "utf8" });
+  expect(config).toContain("192.0.2.9");
+
+  const gateway = await startGateway({ config, dataDir, supervised: true });
+  expect(await statusOf(gateway.ports.http, "public")).toBe(200);
+  const log = gateway.child.output();
+  expect(log).toContain("operator's file taken back");
+  expect(log).toMatch(/2 starts with the file from the boot partition failed: [^"]*192\.0\.2\.9/);
+}, 60_000);
+
 test("a file that cannot be used ends in 78, with a line for each fault and nothing to install", () => {
   const file = join(tempDir(), "tidegate.yaml");
   writeFileSync(file, "msq_len: many\nhttp: {password: 12345}\n");
