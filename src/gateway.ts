@@ -256,7 +256,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     { watermarks: () => configStore.running.sysmon },
   );
   const listeners = createListeners(
-    { log, clock, onConnection: (stream, peer) => broker.handle(stream, peer) },
+    { log, clock, alarms, onConnection: (stream, peer) => broker.handle(stream, peer) },
     config,
   );
   const backup = createBackup(

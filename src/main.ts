@@ -10,12 +10,14 @@ import {
   type Config,
   type ConfigStore,
   checkFile,
+  checkValues,
   configErrors,
   countedFiles,
   deviceId,
   diskFiles,
   failProvisioned,
   failStart,
+  formatYaml,
   type LoadedConfig,
   loadConfig,
   openConfigStore,
@@ -66,6 +68,8 @@ async function dispatch(argv: readonly string[]): Promise<number> {
       return check(command.file);
     case "provision":
       return provision(command);
+    case "import":
+      return importConf(command.files);
     case "hash-password":
       print(await hashPassword((await text(process.stdin)).replace(/\r?\n$/, "")));
       return EXIT_CODE.stopped;
@@ -226,6 +230,25 @@ function check(file: string): ExitCode {
   if (errors.length > 0) return EXIT_CODE.configUnusable;
   print(`${file} is valid`);
   return EXIT_CODE.stopped;
+}
+
+/** Prints NanoMQ's configuration as ours; what a person should know goes to standard error. */
+async function importConf(files: readonly string[]): Promise<ExitCode> {
+  try {
+    // Not needed to run, so not loaded at every start.
+    const { importNanomq, includeFrom, readConfFiles } = await import("./nanomq-conf/index.ts");
+    const { values, notes, left } = importNanomq(readConfFiles(files), includeFrom(files));
+    for (const note of notes) process.stderr.write(`${note}\n`);
+    for (const key of left) process.stderr.write(`${key}: not taken over\n`);
+    const errors = checkValues(values, "what was imported");
+    for (const err of errors) process.stderr.write(`${err.message}\n`);
+    if (errors.length > 0) return EXIT_CODE.configUnusable;
+    process.stdout.write(formatYaml(values, `Imported from ${files.join(", ")}.`));
+    return EXIT_CODE.stopped;
+  } catch (err) {
+    process.stderr.write(`${reasonOf(err)}\n`);
+    return EXIT_CODE.configUnusable;
+  }
 }
 
 /** Prints what to install in place of the operator's file, or everything that is wrong with `file`. */

@@ -8,10 +8,12 @@ export interface CertificateFile {
   readonly path: string;
 }
 
-/** A certificate file and when the first certificate in it expires. */
+/** A certificate file, and from when until when all certificates in it count. */
 export interface Expiry extends CertificateFile {
   /** Wall clock, ms since 1970. */
   readonly expiresAtMs: number;
+  /** From when all of them count. */
+  readonly startsAtMs: number;
 }
 
 const MAX_FILE_BYTES = 262_144;
@@ -23,11 +25,10 @@ export async function readExpiries(files: readonly CertificateFile[]): Promise<r
   const read = files.map(async (file): Promise<readonly Expiry[]> => {
     try {
       const certificates = (await readStart(file.path)).match(PEM) ?? [];
-      const ends = certificates
-        .slice(0, MAX_CERTIFICATES)
-        .map((pem) => Date.parse(new X509Certificate(pem).validTo));
-      const expiresAtMs = Math.min(...ends);
-      return Number.isFinite(expiresAtMs) ? [{ ...file, expiresAtMs }] : [];
+      const read = certificates.slice(0, MAX_CERTIFICATES).map((pem) => new X509Certificate(pem));
+      const expiresAtMs = Math.min(...read.map((it) => Date.parse(it.validTo)));
+      const startsAtMs = Math.max(...read.map((it) => Date.parse(it.validFrom)));
+      return Number.isFinite(expiresAtMs) ? [{ ...file, expiresAtMs, startsAtMs }] : [];
     } catch {
       // Whoever uses the file says what is wrong with it.
       return [];

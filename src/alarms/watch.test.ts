@@ -298,15 +298,14 @@ describe("bridges", () => {
 });
 
 describe("certificates", () => {
-  /** A certificate that ends two days from now. */
-  function certificate() {
-    const { server } = makeCertificates();
+  function certificate(days = 2) {
+    const { server } = makeCertificates({ days });
     files = [{ use: "listeners", path: server.certFile }];
     return server.certFile;
   }
 
   it("are an alarm 30, 7 and 1 days before their end, and after it", async () => {
-    certificate();
+    certificate(60);
     await start();
     const endMs = watch?.certificates()[0]?.expiresAtMs ?? 0;
     expect(endMs).toBeGreaterThan(Date.now());
@@ -321,8 +320,9 @@ describe("certificates", () => {
     expect(at(6.9)).toEqual(alarm("A certificate expires within 7 days."));
     expect(at(0.9)).toEqual(alarm("A certificate expires within a day."));
     expect(at(-1)).toEqual(alarm("A certificate has expired."));
-    // A clock that was ahead and is set right, and one that starts in 1970.
-    expect(at(300)).toEqual([]);
+    // A clock that was ahead and is set right, one that is behind, and one that starts in 1970.
+    expect(at(59)).toEqual([]);
+    expect(at(200)).toEqual(alarm("A certificate is not valid yet, or the clock is wrong."));
     expect(at(20_000)).toEqual([]);
   });
 

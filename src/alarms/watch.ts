@@ -47,6 +47,9 @@ const READ_CERTIFICATES_EVERY_MS = 600_000;
 
 const DAY_MS = 86_400_000;
 
+/** A clock that shows an earlier time was never set, which is an alarm of its own. */
+const CLOCK_IS_SET_MS = Date.UTC(2026, 0, 1);
+
 /** Days before a certificate's end on which it is said, and said again. */
 const CERTIFICATE_DAYS = [1, 7, 30];
 
@@ -129,18 +132,21 @@ export function createAlarmWatch(deps: AlarmWatchDeps, cfg: AlarmWatchConfig): A
 
   function judgeCertificates(): void {
     const now = new Map<string, string>();
-    for (const { use, path, expiresAtMs } of expiries) {
+    for (const { use, path, expiresAtMs, startsAtMs } of expiries) {
       const leftMs = expiresAtMs - clock.nowMs();
       const days = CERTIFICATE_DAYS.find((each) => leftMs <= each * DAY_MS);
-      if (days === undefined) continue;
+      const nowMs = clock.nowMs();
+      const isEarly = nowMs >= CLOCK_IS_SET_MS && nowMs < startsAtMs;
+      if (days === undefined && !isEarly) continue;
       const name = `certificate_expiry/${use}`;
-      const message =
-        leftMs <= 0
-          ? "A certificate has expired."
-          : `A certificate expires within ${days === 1 ? "a day" : `${days} days`}.`;
+      const soon = `A certificate expires within ${days === 1 ? "a day" : `${days} days`}.`;
+      const late = leftMs <= 0 ? "A certificate has expired." : soon;
+      const message = isEarly ? "A certificate is not valid yet, or the clock is wrong." : late;
       now.set(name, message);
       if (told.get(name) === message) continue;
-      alarms.raise(name, message, { path, expires_at: new Date(expiresAtMs).toISOString() });
+      const iso = (ms: number) => new Date(ms).toISOString();
+      const starts = isEarly ? { valid_from: iso(startsAtMs) } : {};
+      alarms.raise(name, message, { path, expires_at: iso(expiresAtMs), ...starts });
     }
     for (const name of told.keys()) if (!now.has(name)) alarms.clear(name);
     told = now;
@@ -190,7 +196,11 @@ export function renderAlarmTable(): string {
     ],
     [
       "`certificate_expiry/<use>`",
-      "A certificate of the listeners expires within 30, 7, 1 days, or has; a new one is there.",
+      "A certificate of the listeners expires within 30, 7, 1 days, or has, or is not valid yet; a new one is there.",
+    ],
+    [
+      "`listener_tls/<name>`",
+      "The TLS files of a listener cannot be used; it stays closed, or goes on with the old ones.",
     ],
     [
       "`store_set_aside`",

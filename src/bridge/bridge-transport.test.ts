@@ -82,7 +82,7 @@ describe("bridge over TLS", () => {
       server: `mqtts://127.0.0.1:${cloud.tcpPort}`,
       tls: tls({ ca_file: certificates.ca }),
     });
-    expect(await test.trouble()).toBe("certificate has expired");
+    expect(await test.trouble()).toMatch(/the certificate of 127.*has expired, or the clock/);
   });
 
   it("shows a client certificate whose key has a passphrase, and reads renewed files anew", async () => {
@@ -104,12 +104,14 @@ describe("bridge over TLS", () => {
       await good.connected();
     }
     await using none = await TestBridge.start({ server, tls: tls({ ca_file: ca }) });
-    expect(await none.trouble()).toMatch(/certificate required|connection (reset|closed)/);
+    expect(await none.trouble()).toMatch(
+      /does not accept our certificate, see tls\.cert_file|connection (reset|closed)/,
+    );
     await using wrong = await TestBridge.start({
       server,
       tls: { ...withClient, key_password: "wrong" },
     });
-    expect(await wrong.trouble()).toMatch(/decrypt/);
+    expect(await wrong.trouble()).toMatch(/tls\.key_file .*tls\.key_password does not open it/);
 
     const rotating = join(files.path, "rotating-ca.pem");
     await writeFile(rotating, "-----BEGIN nothing yet");

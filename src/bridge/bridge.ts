@@ -183,6 +183,7 @@ class CloudBridge implements Bridge {
         onCertificate: (role, expiresMs) => this.#certificates.note(role, expiresMs),
         events: {
           onUp: (connection, server) => {
+            this.#certificates.wellAgain();
             this.#delivery.attach(connection, server);
             this.#egress.reportGaps();
             this.#watch(this.#ingress.subscribe(connection));
@@ -196,6 +197,7 @@ class CloudBridge implements Bridge {
           onMessage: (message) => this.#ingress.deliver(message),
           onDiscard: (reason) => this.#ingress.drop(reason),
           onReceived: (packetId) => this.#delivery.received(packetId),
+          onCertificateTrouble: (reason) => this.#certificates.trouble(reason),
           onDrain: () => this.#delivery.pump(),
           onChange: () => this.#sysTopic.changed(),
         },
@@ -241,8 +243,10 @@ class CloudBridge implements Bridge {
   async renewCertificates(): Promise<void> {
     try {
       await this.#link.renewCertificates();
+      if (this.#link.state === "connected") this.#certificates.wellAgain();
     } catch (err) {
       const fields = { bridge: this.#name, reason: reasonOf(err) };
+      this.#certificates.trouble(reasonOf(err));
       this.#log.error(fields, "the bridge's TLS files cannot be used, its connection stays");
     }
   }
@@ -353,6 +357,7 @@ class CloudBridge implements Bridge {
       this.#link.start();
     } else {
       this.#egress.stop();
+      this.#certificates.wellAgain();
       this.#watch(this.#link.stop());
     }
   }

@@ -32,6 +32,7 @@ export class CertificateWatch {
   readonly #known = new Map<LinkCertificate["role"], number>();
   readonly #raised = new Map<LinkCertificate["role"], number>();
   #timer: Timer | null = null;
+  #trouble: string | null = null;
 
   constructor(deps: CertificateWatchDeps, bridge: string) {
     this.#deps = deps;
@@ -42,11 +43,27 @@ export class CertificateWatch {
     this.#timer ??= this.#deps.clock.every(PERIOD_MS, () => this.#look());
   }
 
+  /** They stand against the connection. */
+  trouble(reason: string): void {
+    if (reason === this.#trouble) return;
+    this.wellAgain();
+    this.#trouble = reason;
+    const message = `bridge ${this.#bridge}: ${reason}`;
+    this.#deps.alarms?.raise(this.#alarm("tls"), message, { bridge: this.#bridge, reason });
+  }
+
+  /** There is a connection. */
+  wellAgain(): void {
+    if (this.#trouble !== null) this.#deps.alarms?.clear(this.#alarm("tls"));
+    this.#trouble = null;
+  }
+
   /** @param withAlarms take back the alarms too: a successor raises its own */
   stop(withAlarms: boolean): void {
     this.#timer?.cancel();
     this.#timer = null;
     if (!withAlarms) return;
+    this.wellAgain();
     for (const role of this.#raised.keys()) this.#deps.alarms?.clear(this.#alarm(role));
     this.#raised.clear();
   }

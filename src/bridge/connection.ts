@@ -9,7 +9,13 @@ import { fromWire, subscriptionIds, type WireProperties } from "./properties.ts"
 import { ReceiveWindow } from "./receive-window.ts";
 import { DEFAULT_LIMITS, type ServerLimits, serverLimits } from "./server-limits.ts";
 import type { OpenStream } from "./transport.ts";
-import { addressOf, connackInWords, disconnectInWords, socketErrorInWords } from "./words.ts";
+import {
+  addressOf,
+  connackInWords,
+  disconnectInWords,
+  isCertificateTrouble,
+  socketErrorInWords,
+} from "./words.ts";
 
 export interface ConnectionOptions extends ConnectOptions {
   readonly server: ServerUrl;
@@ -35,6 +41,8 @@ export interface ConnectionEnd {
   readonly refusal: number | null;
   /** The server closed before it said anything. */
   readonly isSilent: boolean;
+  /** Certificates or keys are the trouble. */
+  readonly isCertificate: boolean;
 }
 
 export interface ConnectionEvents {
@@ -127,7 +135,7 @@ export class Connection {
     try {
       client.connect();
     } catch (err) {
-      this.fail(socketErrorInWords(err, this.#options.server));
+      this.#broken(err, false);
     }
   }
 
@@ -185,7 +193,7 @@ export class Connection {
 
   /** Gives the connection up. */
   fail(reason: string): void {
-    this.#finish({ reason, refusal: null, isSilent: false });
+    this.#finish({ reason, refusal: null, isSilent: false, isCertificate: false });
   }
 
   /** Says DISCONNECT; resolves when that has left or cannot, and `destroy` is next. */
@@ -208,15 +216,14 @@ export class Connection {
   }
 
   #guard(socket: ReturnType<OpenStream>): GuardedStream {
-    const { maxPacketBytes, protocolVersion, server } = this.#options;
+    const { maxPacketBytes, protocolVersion } = this.#options;
     const limits = { maxPacketBytes, skipsLargePublish: protocolVersion !== 5 };
     const stream = new GuardedStream(socket, limits, {
       onDiscard: (publish) => this.#onDiscard(publish),
       onFault: (reason) => this.fail(reason),
     });
     stream.on("error", (err) => {
-      const isSilent = !stream.hasHeard && isReset(err);
-      this.#finish({ reason: socketErrorInWords(err, server), refusal: null, isSilent });
+      this.#broken(err, !stream.hasHeard && isReset(err));
     });
     stream.on("drain", () => this.#events.onDrain());
     this.#stream = stream;
@@ -247,7 +254,7 @@ export class Connection {
     const code = protocolVersion === 5 ? packet.reasonCode : packet.returnCode;
     if (code !== 0) {
       const reason = connackInWords(code ?? 0xff, packet.properties?.reasonString);
-      this.#finish({ reason, refusal: code ?? 0xff, isSilent: false });
+      this.#finish({ reason, refusal: code ?? 0xff, isSilent: false, isCertificate: false });
       return;
     }
     this.#limits = serverLimits(packet.properties);
@@ -298,7 +305,8 @@ export class Connection {
 
   #onClose(): void {
     const reason = `connection closed by ${addressOf(this.#options.server)}`;
-    this.#finish({ reason, refusal: null, isSilent: this.#stream?.hasHeard === false });
+    const isSilent = this.#stream?.hasHeard === false;
+    this.#finish({ reason, refusal: null, isSilent, isCertificate: false });
   }
 
   #send(type: number, packetId: number): void {
@@ -311,6 +319,11 @@ export class Connection {
     if (this.#isOver) return;
     this.destroy();
     this.#events.onEnd(end);
+  }
+
+  #broken(err: unknown, isSilent: boolean): void {
+    const reason = socketErrorInWords(err, this.#options.server);
+    this.#finish({ reason, refusal: null, isSilent, isCertificate: isCertificateTrouble(err) });
   }
 
   #clientErrorInWords(err: Error): string {

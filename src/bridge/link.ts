@@ -7,7 +7,7 @@ import type { RepeatLog } from "./repeats.ts";
 import type { HostResolver } from "./resolve.ts";
 import type { CertificateListener } from "./tls.ts";
 import { type PreparedStream, prepareStream } from "./transport.ts";
-import { addressOf, socketErrorInWords } from "./words.ts";
+import { addressOf, isCertificateTrouble, socketErrorInWords } from "./words.ts";
 
 /** Disabled; dialling; up; or waiting for the next attempt. */
 export type LinkState = "disabled" | "connecting" | "connected" | "waiting";
@@ -21,6 +21,8 @@ export interface LinkEvents {
   onMessage(message: InboundMessage): Promise<void>;
   onDiscard(reason: DiscardedPublish["reason"]): void;
   onReceived(packetId: number): void;
+  /** Certificates or keys stand against the connection; in words, which name the key of a file. */
+  onCertificateTrouble(reason: string): void;
   onDrain(): void;
   /** The state, or the last error, is another one. */
   onChange(): void;
@@ -178,7 +180,7 @@ export class Link {
       const reason = `no answer from ${addressOf(server)} within ${timeoutS} s`;
       const isSilent = this.#connection?.hasHeard === false;
       this.#connection?.destroy();
-      this.#onEnd(server, dialled, { reason, refusal: null, isSilent });
+      this.#onEnd(server, dialled, { reason, refusal: null, isSilent, isCertificate: false });
     });
     this.#prepare(server)
       .then((prepared) => {
@@ -186,7 +188,8 @@ export class Link {
       })
       .catch((err: unknown) => {
         const reason = socketErrorInWords(err, server);
-        this.#onEnd(server, dialled, { reason, refusal: null, isSilent: false });
+        const isCertificate = isCertificateTrouble(err);
+        this.#onEnd(server, dialled, { reason, refusal: null, isSilent: false, isCertificate });
       });
   }
 
@@ -261,6 +264,7 @@ export class Link {
     this.#connection = null;
     this.#cancelTimers();
     this.#lastError = end.reason;
+    if (end.isCertificate) this.#deps.events.onCertificateTrouble(end.reason);
     if (!wasUp && this.#withoutBridgeBit(end)) {
       this.#deps.log.say(
         "info",

@@ -30,6 +30,7 @@ export async function probeServer(
         onUnreachable: nothing,
         onMessage: () => Promise.resolve(),
         onDiscard: nothing,
+        onCertificateTrouble: nothing,
         onReceived: nothing,
         onDrain: nothing,
         onChange: nothing,

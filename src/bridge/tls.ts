@@ -10,6 +10,7 @@ import {
 import type { BridgeConfig, Fault } from "../config/index.ts";
 import { reasonOf } from "../errors/index.ts";
 import { expiryOf, type LinkCertificate } from "./certificates.ts";
+import { TlsFileError } from "./words.ts";
 
 type TlsConfig = BridgeConfig["tls"];
 
@@ -25,6 +26,7 @@ export interface LoadedTls {
 /**
  * TLS options for one dial. The files are read each time, so that renewed certificates are used
  * without a restart.
+ * @throws TlsFileError naming the key of a file that cannot be used
  */
 export async function loadTls(
   cfg: TlsConfig,
@@ -54,6 +56,7 @@ export async function loadTls(
       return checkServerIdentity(name ?? host, peer);
     },
   };
+  checkTogether(cfg, options);
   return { options, fingerprint: hash.digest("hex") };
 }
 
@@ -78,17 +81,37 @@ export async function bridgeFileFaults(cfg: BridgeConfig, key: string): Promise<
   }
   if (faults.length > 0) return faults;
   try {
-    createSecureContext((await loadTls(cfg.tls)).options);
+    await loadTls(cfg.tls);
   } catch (err) {
-    const name = cfg.tls.key_file === null ? "ca_file" : "key_file";
-    faults.push({
-      kind: "value",
-      key: `${key}.tls.${name}`,
-      value: cfg.tls[name],
-      expected: `PEM files that fit each other (${reasonOf(err)})`,
-    });
+    const name = guilty(cfg.tls);
+    const value = cfg.tls[name];
+    faults.push({ kind: "value", key: `${key}.tls.${name}`, value, expected: reasonOf(err) });
   }
   return faults;
+}
+
+/** OpenSSL's codes for a passphrase that does not open the key, or is missing. */
+const PASSPHRASE =
+  /bad decrypt|interrupted or cancelled|passphrase|pkcs12 cipherfinal|bad password/i;
+
+function checkTogether(cfg: TlsConfig, options: ConnectionOptions): void {
+  try {
+    createSecureContext(options);
+  } catch (err) {
+    const name = guilty(cfg);
+    const isLocked = name === "key_file" && PASSPHRASE.test(reasonOf(err));
+    const hint = isLocked ? "tls.key_password does not open it" : fitOf(name);
+    const reason = `tls.${name} ${cfg[name]} cannot be used: ${hint} (${reasonOf(err)})`;
+    throw new TlsFileError(reason, { cause: err });
+  }
+}
+
+function guilty(cfg: TlsConfig): "ca_file" | "key_file" {
+  return cfg.key_file === null ? "ca_file" : "key_file";
+}
+
+function fitOf(name: "ca_file" | "key_file"): string {
+  return name === "key_file" ? "it does not fit tls.cert_file" : "it holds no usable certificate";
 }
 
 async function read(name: string, path: string | null): Promise<Buffer | null> {
@@ -98,6 +121,7 @@ async function read(name: string, path: string | null): Promise<Buffer | null> {
     if (!pem.includes("-----BEGIN ")) throw new Error("it holds no PEM");
     return pem;
   } catch (err) {
-    throw new Error(`tls.${name} ${path} cannot be used: ${reasonOf(err)}`, { cause: err });
+    const reason = reasonOf(err);
+    throw new TlsFileError(`tls.${name} ${path} cannot be used: ${reason}`, { cause: err });
   }
 }

@@ -62,6 +62,37 @@ const SOCKET_ERROR: Readonly<Record<string, (at: string, host: string) => string
   EAI_AGAIN: (_, host) => `no DNS answer for ${host}`,
 };
 
+const NO_AUTHORITY = "is not signed by an authority known here, see tls.ca_file";
+
+/** What Node finds wrong with the server's certificate. */
+const CERTIFICATE_ERROR: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: "has expired, or the clock is wrong",
+  CERT_NOT_YET_VALID: "is not valid yet, or the clock is wrong",
+  CERT_REVOKED: "is revoked",
+  CERT_SIGNATURE_FAILURE: NO_AUTHORITY,
+  DEPTH_ZERO_SELF_SIGNED_CERT: NO_AUTHORITY,
+  ERR_TLS_CERT_ALTNAME_INVALID: "is for another name, see server and tls.server_name",
+  SELF_SIGNED_CERT_IN_CHAIN: NO_AUTHORITY,
+  UNABLE_TO_GET_ISSUER_CERT: NO_AUTHORITY,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: NO_AUTHORITY,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: NO_AUTHORITY,
+};
+
+/** The server's alerts about a client certificate, or about none (RFC 8446 §6.2). */
+const CLIENT_ALERT = /alert (certificate|bad certificate|unsupported certificate|unknown ca)/i;
+
+/** TLS files of ours that cannot be used; the message names the key. */
+export class TlsFileError extends Error {}
+
+/** Whether certificates or keys are the trouble, or the clock they are judged by. */
+export function isCertificateTrouble(err: unknown): boolean {
+  return (
+    err instanceof TlsFileError ||
+    Object.hasOwn(CERTIFICATE_ERROR, codeOf(err)) ||
+    CLIENT_ALERT.test(reasonOf(err))
+  );
+}
+
 /** `host:port`, an IPv6 address in brackets. */
 export function addressOf(server: ServerUrl): string {
   const host = server.host.includes(":") ? `[${server.host}]` : server.host;
@@ -72,9 +103,20 @@ export function addressOf(server: ServerUrl): string {
 export function socketErrorInWords(err: unknown, server: ServerUrl): string {
   const say = SOCKET_ERROR[codeOf(err)];
   if (say !== undefined) return say(addressOf(server), server.host);
+  const certificate = certificateErrorInWords(err, server);
+  if (certificate !== null) return certificate;
   const http = /^Unexpected server response: (\d+)$/.exec(reasonOf(err))?.[1];
   if (http !== undefined) return `WebSocket refused by ${addressOf(server)} with HTTP ${http}`;
   return printable(tlsReasonOf(err) ?? reasonOf(err)) || "connection failed";
+}
+
+function certificateErrorInWords(err: unknown, server: ServerUrl): string | null {
+  const detail = printable(tlsReasonOf(err) ?? reasonOf(err));
+  const at = addressOf(server);
+  const wrong = Object.hasOwn(CERTIFICATE_ERROR, codeOf(err)) && CERTIFICATE_ERROR[codeOf(err)];
+  if (typeof wrong === "string") return `the certificate of ${at} ${wrong} (${detail})`;
+  if (!CLIENT_ALERT.test(reasonOf(err))) return null;
+  return `${at} does not accept our certificate, see tls.cert_file (${detail})`;
 }
 
 /** A refused CONNECT: `not authorised (CONNACK 5)`, with the server's own words behind it. */

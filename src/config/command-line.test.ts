@@ -50,6 +50,10 @@ describe("the command line", () => {
 
   test("the other commands are understood", () => {
     expect(parse("check file.yaml")).toEqual({ command: "check", file: "file.yaml" });
+    expect(parse("import a.conf b.conf")).toEqual({
+      command: "import",
+      files: ["a.conf", "b.conf"],
+    });
     expect(parse("hash-password")).toEqual({ command: "hash-password" });
     expect(parse("--help")).toEqual({ command: "help" });
     expect(parse("run --help")).toEqual({ command: "help" });
@@ -85,6 +89,7 @@ describe("the command line", () => {
     ],
     ["run --auth.users=[]", "--auth.users: a secret would be visible there"],
     ["check", "check: expected check FILE"],
+    ["import", "import: expected import FILE"],
     ["check a b", "b: check takes no further argument"],
     ["check a --data=/x", "--data: check has no such option"],
     ["reset-admin --msq_len=5", "--msq_len: reset-admin has no such option"],

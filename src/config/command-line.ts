@@ -19,6 +19,9 @@ export const USAGE = `Usage:
   tidegate provision FILE [--config FILE] [--data DIR]
       Checks a configuration file against the one in force and prints what to install in its place:
       passwords hashed, comments kept. Its keys will win over what the API changed.
+  tidegate import FILE [FILE ...]
+      Prints what configuration files of NanoMQ are as a configuration of Tidegate; what has no
+      equal is named. Installs nothing.
   tidegate hash-password
       Reads a password from standard input and prints the hash to put into a configuration file.
   tidegate reset-admin [--config FILE] [--data DIR]
@@ -50,6 +53,7 @@ export type Command =
       readonly configFile: string | null;
       readonly dataDir: string;
     }
+  | { readonly command: "import"; readonly files: readonly string[] }
   | { readonly command: "hash-password" }
   | {
       readonly command: "reset-admin";
@@ -75,6 +79,7 @@ const ALLOWED = {
   run: { options: [...FILE_OPTIONS, ...KEYS.map((entry) => entry.key)], operands: [] },
   check: { options: [], operands: ["FILE"] },
   provision: { options: FILE_OPTIONS, operands: ["FILE"] },
+  import: { options: [], operands: ["FILE", "..."] },
   "hash-password": { options: [], operands: [] },
   "reset-admin": { options: FILE_OPTIONS, operands: [] },
   update: { options: ["allow-downgrade", "no-reboot"], operands: ["FILE|URL"] },
@@ -129,6 +134,8 @@ export function parseCommandLine(argv: readonly string[], env: Environment = pro
       return { command: "check", file: operands[0] ?? "" };
     case "provision":
       return { command: "provision", file: operands[0] ?? "", ...files() };
+    case "import":
+      return { command: "import", files: operands };
     case "hash-password":
       return { command: "hash-password" };
     case "reset-admin":
@@ -181,9 +188,11 @@ function optionValue(
 }
 
 function checkOperands(command: CommandName, operands: readonly string[]): void {
-  const expected: readonly string[] = ALLOWED[command].operands;
+  const listed: readonly string[] = ALLOWED[command].operands;
+  const expected = listed.filter((operand) => operand !== "...");
   const extra = operands[expected.length];
-  if (extra !== undefined) throw invalid(extra, `${command} takes no further argument`);
+  if (extra !== undefined && expected.length === listed.length)
+    throw invalid(extra, `${command} takes no further argument`);
   const missing = expected[operands.length];
   if (missing !== undefined) throw invalid(command, `expected ${command} ${missing}`);
 }

@@ -89,13 +89,21 @@ export function parseCurrent(bytes: Buffer | null, path: string): Values {
 /** Everything wrong with an operator's file by itself, environment and data directory aside. */
 export function checkFile(path: string): readonly GatewayError[] {
   try {
-    const bytes = readRequired(path);
-    const values = withoutEmpty(parseYaml(bytes, path));
-    const errors = faultErrors(layerFaults(values), path);
-    if (errors.length === 0) {
-      mergeLayers({ ...NO_LAYERS, operator: values });
-    }
-    return errors;
+    return checkValues(parseYaml(readRequired(path), path), path);
+  } catch (err) {
+    if (err instanceof GatewayError) return configErrors(err);
+    throw err;
+  }
+}
+
+/** Everything wrong with a tree of keys as an operator's file, which errors call `path`. */
+export function checkValues(given: Values, path: string): readonly GatewayError[] {
+  const values = withoutEmpty(given);
+  const errors = faultErrors(layerFaults(values), path);
+  if (errors.length > 0) return errors;
+  try {
+    mergeLayers({ ...NO_LAYERS, operator: values });
+    return [];
   } catch (err) {
     if (err instanceof GatewayError) return configErrors(err);
     throw err;

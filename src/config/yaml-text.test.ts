@@ -91,6 +91,11 @@ describe("reading", () => {
     expect(await refusal(text)).toContain("it is nested too deeply");
   });
 
+  test("a hundred keys in one line of JSON are read", () => {
+    const keys = Array.from({ length: 100 }, (_, n) => [`k${n}`, { a: [n, 1] }] as const);
+    expect(parse(JSON.stringify(Object.fromEntries(keys)))).toEqual(Object.fromEntries(keys));
+  });
+
   test("fifty thousand keys are read, and a repeated one among them found, in linear time", async () => {
     const text = Array.from({ length: 50_000 }, (_, n) => `k${n}: 1\n`).join("");
     const startMs = performance.now();

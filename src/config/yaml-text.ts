@@ -113,7 +113,8 @@ function decode(bytes: Buffer, fail: (reason: string, at?: Position) => GatewayE
  * The offset where collections nest deeper than any configuration does, or null. The library
  * composes recursively: 200,000 brackets overflow the stack inside V8's regular expressions, which
  * ends the process ("a file of brackets is refused" shows it), so its lexer, which does not recurse,
- * looks first. In block style a level needs deeper indentation or an indicator on the same line.
+ * looks first. In block style a level needs deeper indentation or an indicator on the same line; in
+ * flow style a comma ends what its entry has nested.
  */
 function deepNesting(text: string): number | null {
   let offset = 0;
@@ -123,6 +124,7 @@ function deepNesting(text: string): number | null {
   for (const lexeme of new Lexer().lex(text)) {
     if (lexeme === "[" || lexeme === "{") flowDepth += 1;
     else if (lexeme === "]" || lexeme === "}") flowDepth -= 1;
+    else if (lexeme === "," && flowDepth > 0) indicators = 0;
     else if (lexeme === "-" || lexeme === "?" || lexeme === ":") indicators += 1;
     const isIndentation = isLineStart && /^ +$/.test(lexeme);
     if (

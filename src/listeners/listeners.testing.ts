@@ -63,12 +63,17 @@ export interface Arrived {
 /** Listeners that echo nothing and note everything. */
 export function harness(part: Part<ListenersConfig>, clock: Clock = systemClock) {
   const arrived: Arrived[] = [];
+  const alarms = new Map<string, string>();
   const lines: Record<string, unknown>[] = [];
   const log = createLog({ level: "info" }, { write: (line) => void lines.push(JSON.parse(line)) });
   const listeners = createListeners(
     {
       log,
       clock,
+      alarms: {
+        raise: (name, message) => void alarms.set(name, message),
+        clear: (name) => void alarms.delete(name),
+      },
       onConnection(stream, peer) {
         const chunks: Buffer[] = [];
         stream.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -80,6 +85,7 @@ export function harness(part: Part<ListenersConfig>, clock: Clock = systemClock)
   return {
     listeners,
     arrived,
+    alarms,
     lines,
     portOf(name: string): number {
       const found = listeners.status().find((status) => status.name === name);

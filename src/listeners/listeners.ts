@@ -3,11 +3,12 @@ import type { Config } from "../config/index.ts";
 import { reasonOf } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
 import type { Peer } from "../mqtt/index.ts";
-import type { Clock } from "../time/index.ts";
+import type { Clock, Timer } from "../time/index.ts";
 import { Admission } from "./admission.ts";
 import { Listener, type ListenerPlan } from "./listener.ts";
 import { loadPlans } from "./plans.ts";
 import { type RefusalReason, Refusals } from "./refusals.ts";
+import { type AlarmBell, TlsTroubles } from "./tls-troubles.ts";
 
 export interface ListenersDeps {
   readonly log: Log;
@@ -17,6 +18,8 @@ export interface ListenersDeps {
    * stream belongs to the receiver, which ends or destroys it.
    */
   onConnection(stream: Duplex, peer: Peer): void;
+  /** Raised as `listener_tls/<name>` while a listener's TLS files cannot be used. */
+  readonly alarms?: AlarmBell;
 }
 
 export interface ListenersConfig {
@@ -40,12 +43,17 @@ export interface ListenerStatus {
   readonly refused: Readonly<Partial<Record<RefusalReason, number>>>;
 }
 
+/** How often a listener that is closed for its TLS files is tried again. */
+const RETRY_MS = 60_000;
+
 /** The doors of the broker: MQTT over TCP, TLS, WebSocket and secure WebSocket. */
 export interface Listeners {
   /**
-   * Opens every listener that is enabled, or none.
+   * Opens every listener that is enabled, or none. Those whose TLS files cannot be used stay closed,
+   * and are opened as soon as they can: a certificate must not keep the others off the LAN.
    *
-   * @throws GatewayError LISTENER_BIND_FAILED, or CONFIG_CHECK_FAILED for unusable TLS files
+   * @throws GatewayError LISTENER_BIND_FAILED, or CONFIG_CHECK_FAILED when unusable TLS files leave
+   * no listener at all
    */
   start(signal?: AbortSignal): Promise<void>;
   /**
@@ -58,7 +66,8 @@ export interface Listeners {
   /**
    * Opens, changes and closes listeners until they are those of `next`. One that goes, or whose
    * address, path or client verification changes, loses its connections; other changes count for
-   * new connections. When something cannot be opened, everything is as it was before.
+   * new connections. When something cannot be opened, everything is as it was before. A listener that
+   * is closed because of its TLS files may stay so.
    *
    * @throws GatewayError LISTENER_BIND_FAILED, CONFIG_CHECK_FAILED for unusable TLS files
    */
@@ -67,7 +76,7 @@ export interface Listeners {
   restart(name: string): Promise<void>;
   /**
    * Reads the TLS files again and uses them for new connections; connections that are open keep
-   * theirs. With unusable files everything stays as it is.
+   * theirs. A listener whose files cannot be used stays as it is, and the others are renewed.
    *
    * @throws GatewayError CONFIG_CHECK_FAILED naming the key of the file and what is wrong with it
    */
@@ -99,7 +108,9 @@ export function createListeners(deps: ListenersDeps, cfg: ListenersConfig): List
   const listeners = new Map<string, Listener>();
   let current: Pick<ListenersConfig, "listeners" | "extra_listeners" | "tls"> = cfg;
   let maxPacketSizeBytes = cfg.mqtt.max_packet_size_bytes;
+  const troubles = new TlsTroubles({ log, alarms: deps.alarms });
   let isOpen = false;
+  let retries: Timer | null = null;
   let turn: Promise<unknown> = Promise.resolve();
 
   async function open(plan: ListenerPlan): Promise<Listener> {
@@ -145,6 +156,30 @@ export function createListeners(deps: ListenersDeps, cfg: ListenersConfig): List
     }
   }
 
+  /** Opens what could not be opened before, and renews the TLS files of the rest. */
+  async function renew(): Promise<readonly unknown[]> {
+    const unusable: unknown[] = [];
+    const plans = await loadPlans(current, maxPacketSizeBytes, (name, err) => {
+      unusable.push(err);
+      troubles.note(name, err, listeners.has(name));
+    });
+    for (const plan of plans) {
+      if (plan.tls === null) continue;
+      const listener = listeners.get(plan.name);
+      if (listener === undefined) await open(plan);
+      else listener.renewTls(plan.tls.material);
+      troubles.over(plan.name);
+    }
+    return unusable;
+  }
+
+  /** What was closed for its TLS files is looked at again: somebody may have put them right. */
+  function retry(): void {
+    inTurn(async () => {
+      if (isOpen && troubles.hasClosed(listeners)) await renew();
+    }).catch((err: unknown) => log.error({ err: reasonOf(err) }, "listener not open"));
+  }
+
   /** Changes follow each other: a port that one frees, the next may want. */
   function inTurn(task: () => Promise<void>): Promise<void> {
     const done = turn.then(task);
@@ -154,7 +189,12 @@ export function createListeners(deps: ListenersDeps, cfg: ListenersConfig): List
 
   return {
     async start(signal) {
-      const plans = await loadPlans(cfg, maxPacketSizeBytes);
+      const unusable: unknown[] = [];
+      const plans = await loadPlans(cfg, maxPacketSizeBytes, (name, err) => {
+        unusable.push(err);
+        troubles.note(name, err, false);
+      });
+      if (plans.length === 0 && unusable.length > 0) throw unusable[0];
       try {
         for (const plan of plans) {
           signal?.throwIfAborted();
@@ -166,11 +206,13 @@ export function createListeners(deps: ListenersDeps, cfg: ListenersConfig): List
         throw err;
       }
       isOpen = true;
+      retries = deps.clock.every(RETRY_MS, retry);
     },
 
     stop: () =>
       inTurn(async () => {
         isOpen = false;
+        retries?.cancel();
         for (const listener of [...listeners.values()]) close(listener, "keep");
         refusals.flush();
       }),
@@ -186,7 +228,12 @@ export function createListeners(deps: ListenersDeps, cfg: ListenersConfig): List
     apply: (next) =>
       inTurn(async () => {
         if (!isOpen) return;
-        const plans = await loadPlans(next, maxPacketSizeBytes);
+        const unusable = new Map<string, unknown>();
+        const plans = await loadPlans(next, maxPacketSizeBytes, (name, err) => {
+          // What is closed for this very reason already is no reason against the change.
+          if (listeners.has(name) || !troubles.isKnown(name, err)) throw err;
+          unusable.set(name, err);
+        });
         const kept = plans.filter((plan) => listeners.get(plan.name)?.isLike(plan) === true);
         const closing = [...listeners.values()].filter(
           ({ name }) => !kept.some((plan) => plan.name === name),
@@ -196,6 +243,7 @@ export function createListeners(deps: ListenersDeps, cfg: ListenersConfig): List
           plans.filter((plan) => !kept.includes(plan)),
         );
         for (const plan of kept) listeners.get(plan.name)?.adjust(plan);
+        troubles.keepOnly(new Set(unusable.keys()));
         current = next;
       }),
 
@@ -207,12 +255,10 @@ export function createListeners(deps: ListenersDeps, cfg: ListenersConfig): List
 
     reloadTls: () =>
       inTurn(async () => {
-        const plans = await loadPlans(current, maxPacketSizeBytes);
-        const secure = plans.filter(({ tls }) => tls !== null);
-        for (const { name, tls } of secure) {
-          if (tls !== null) listeners.get(name)?.renewTls(tls.material);
-        }
-        if (secure.length > 0) log.info({}, "TLS files read again");
+        if (!isOpen) return;
+        const unusable = await renew();
+        log.info({}, "TLS files read again");
+        if (unusable.length > 0) throw unusable[0];
       }),
 
     setMaxPacketSize(bytes) {

@@ -4,12 +4,13 @@ import type { ListenerPlan } from "./listener.ts";
 import { loadTlsMaterial } from "./tls-material.ts";
 
 /**
- * What to open: the listeners that are enabled, with the TLS files they need.
- * @throws GatewayError CONFIG_CHECK_FAILED for unusable TLS files
+ * What to open: the listeners that are enabled, with the TLS files they need. `onUnusable` hears of
+ * those whose files cannot be used, which are left out, and may throw.
  */
 export async function loadPlans(
   { listeners, extra_listeners: extra, tls }: Pick<Config, "listeners" | "extra_listeners" | "tls">,
   maxPacketSizeBytes: number,
+  onUnusable: (listener: string, err: unknown) => void,
 ): Promise<readonly ListenerPlan[]> {
   const rows = [
     { name: "tcp", type: "tcp", cfg: { ...listeners.tcp, path: "" }, tls, key: "tls" },
@@ -27,14 +28,20 @@ export async function loadPlans(
   for (const { name, type, cfg, tls: config, key } of rows) {
     if (!cfg.enable) continue;
     const isSecure = type === "ssl" || type === "wss";
-    const material = materials.get(key) ?? (isSecure ? await loadTlsMaterial(config, key) : null);
+    let material: SecureContextOptions | null = null;
+    try {
+      if (isSecure) material = materials.get(key) ?? (await loadTlsMaterial(config, key));
+    } catch (err) {
+      onUnusable(name, err);
+      continue;
+    }
     if (material !== null) materials.set(key, material);
     plans.push({
       name,
       place: { bind: cfg.bind, tcpPort: cfg.port },
       maxConnections: cfg.max_connections,
       maxConnectsPerS: cfg.max_connects_per_s,
-      tls: isSecure && material !== null ? { config, material } : null,
+      tls: material === null ? null : { config, material },
       webSocket: type === "ws" || type === "wss" ? { path: cfg.path, maxPacketSizeBytes } : null,
     });
   }

@@ -25,6 +25,10 @@ export async function loadTlsMaterial(
   const key = await readPem(`${group}.key_file`, tls.key_file);
   const cert = await readPem(`${group}.cert_file`, tls.cert_file);
   checkCertificates(`${group}.cert_file`, tls.cert_file, cert);
+  // An empty one is no fault to OpenSSL, and then every handshake is.
+  if (!/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(key)) {
+    throw checkFailed(`${group}.key_file`, tls.key_file, "it holds no PEM private key");
+  }
   const options: SecureContextOptions = {
     key,
     cert,

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { ManualClock } from "../time/index.ts";
-import { createPki, dial, eventually, harness } from "./listeners.testing.ts";
+import { configOf, createPki, dial, eventually, harness } from "./listeners.testing.ts";
 
 const pki = createPki();
 let server: Files;
@@ -199,7 +199,52 @@ describe("key material", () => {
     });
   });
 
-  test("unusable files stop the start and are named", async () => {
+  test("unusable files keep their listener closed and no other, until they are put right", async () => {
+    const clock = new ManualClock();
+    const files = { key_file: pki.path("later.key"), cert_file: server.cert };
+    writeFileSync(files.key_file, readFileSync(device.key));
+    const gateway = harness(
+      { listeners: { tcp: { enable: true }, tls: { enable: true } }, tls: files },
+      clock,
+    );
+    onTestFinished(() => gateway[Symbol.asyncDispose]());
+    await gateway.listeners.start();
+    await dial(gateway.portOf("tcp"));
+    await gateway.arrival();
+    expect(gateway.statusOf("tls")).toBeUndefined();
+    expect(gateway.alarms.get("listener_tls/tls")).toMatch(/is closed.*tls\.key_file/);
+    expect(gateway.lines).toContainEqual(
+      expect.objectContaining({ listener: "tls", err: expect.stringContaining("later.key") }),
+    );
+    clock.advance(60_000);
+    writeFileSync(files.key_file, readFileSync(server.key));
+    clock.advance(60_000);
+    await eventually(() => expect(gateway.statusOf("tls")).toBeDefined());
+    await secure(gateway.portOf("tls"), null);
+    await gateway.arrival(1);
+    await eventually(() => expect([...gateway.alarms]).toEqual([]));
+  });
+
+  test("a change elsewhere is made while a listener is closed for its files, a bad pair is not", async () => {
+    const part = { tcp: { enable: true }, tls: { enable: true } };
+    const gateway = harness({ listeners: part, tls: { cert_file: server.cert } });
+    onTestFinished(() => gateway[Symbol.asyncDispose]());
+    await gateway.listeners.start();
+    const next = configOf({ listeners: part, tls: { cert_file: server.cert } });
+    await gateway.listeners.apply({
+      ...next,
+      listeners: { ...next.listeners, ws: { ...next.listeners.ws, enable: true } },
+    });
+    expect(gateway.statusOf("ws")).toBeDefined();
+    await expect(
+      gateway.listeners.apply({ ...next, tls: { ...next.tls, key_file: device.key } }),
+    ).rejects.toMatchObject({ details: { key: "tls.key_file" } });
+    const off = { ...next.listeners.tls, enable: false };
+    await gateway.listeners.apply({ ...next, listeners: { ...next.listeners, tls: off } });
+    expect([...gateway.alarms]).toEqual([]);
+  });
+
+  test("unusable files of the only listener stop the start and are named", async () => {
     const empty = pki.path("empty.pem");
     writeFileSync(empty, "");
     const cases: readonly [Tls, string][] = [
@@ -260,11 +305,16 @@ describe("reload", () => {
       code: "CONFIG_CHECK_FAILED",
     });
     expect(await servedName(gateway.portOf("tls"))).toBe("localhost");
+    expect(gateway.alarms.get("listener_tls/tls")).toMatch(/old TLS files.*tls\.key_file/);
     writeFileSync(files.cert_file, "garbage");
     await expect(gateway.listeners.reloadTls()).rejects.toMatchObject({
       details: { key: "tls.cert_file" },
     });
     expect(await servedName(gateway.portOf("tls"))).toBe("localhost");
+    put(files, device);
+    await gateway.listeners.reloadTls();
+    expect(await servedName(gateway.portOf("tls"))).toBe("sensor 7");
+    expect([...gateway.alarms]).toEqual([]);
   });
 
   test.each(["TLSv1.2", "TLSv1.3"] as const)(

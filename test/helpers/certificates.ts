@@ -11,14 +11,14 @@ export interface Certificates {
 }
 
 /** Makes a CA, a server certificate for localhost and a client certificate with openssl. */
-export function makeCertificates(): Certificates {
+export function makeCertificates({ days = 2 } = {}): Certificates {
   const dir = tempDir();
   const file = (name: string) => join(dir, name);
   const openssl = (...args: string[]) => execFileSync("openssl", args, { stdio: "pipe", cwd: dir });
   const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
   openssl(
     ...["req", "-x509", ...curve, "-keyout", "ca.key", "-out", "ca.pem"],
-    ...["-days", "2", "-subj", "/CN=Test CA"],
+    ...["-days", String(days), "-subj", "/CN=Test CA"],
   );
   const signed = (name: string, extensions: string) => {
     openssl(
@@ -34,7 +34,15 @@ export function makeCertificates(): Certificates {
     writeFileSync(file(`${name}.ext`), extensions);
     openssl(
       ...["x509", "-req", "-in", `${name}.csr`, "-CA", "ca.pem", "-CAkey", "ca.key"],
-      ...["-CAcreateserial", "-days", "2", "-extfile", `${name}.ext`, "-out", `${name}.pem`],
+      ...[
+        "-CAcreateserial",
+        "-days",
+        String(days),
+        "-extfile",
+        `${name}.ext`,
+        "-out",
+        `${name}.pem`,
+      ],
     );
     return { keyFile: file(`${name}.key`), certFile: file(`${name}.pem`) };
   };

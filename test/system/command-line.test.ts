@@ -39,6 +39,23 @@ describe("tidegate", () => {
     expect(stdout).toContain("is valid");
   });
 
+  it("import prints NanoMQ's configuration as one that check accepts, and names what is left", () => {
+    const conf = "url=nmq-tcp://0.0.0.0:1883\nmsq_len=64\nweb.hook.enable=true\n";
+    const file = join(tempDir(), "nanomq.conf");
+    writeFileSync(file, conf);
+    const { status, stdout, stderr } = tidegate(["import", file]);
+    expect([status, stderr]).toEqual([0, "web.hook.enable: not taken over\n"]);
+    expect(tidegate(["check", configFile(stdout)]).status).toBe(0);
+    expect(stdout).toContain("msq_len: 64\n");
+
+    writeFileSync(file, "mqtt { max_mqueue_len = [");
+    expect(tidegate(["import", file])).toMatchObject({ status: 78, stdout: "" });
+    writeFileSync(file, "http_server.port=99999\n");
+    const refused = tidegate(["import", file]);
+    expect([refused.status, refused.stdout]).toEqual([78, ""]);
+    expect(refused.stderr).toMatch(/http\.port: 99999 /);
+  });
+
   it("hash-password makes a hash that the gateway's configuration takes", async () => {
     const { status, stdout } = tidegate(["hash-password"], "s3cret\n");
     expect(status).toBe(0);

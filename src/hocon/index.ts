@@ -1,0 +1,2 @@
+export type { HoconInclude, HoconObject } from "./hocon.ts";
+export { HoconError, parseHocon } from "./hocon.ts";

@@ -1,0 +1,366 @@
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Random } from "../faults/random.ts";
+import { connectDevice } from "../helpers/mqtt.ts";
+import { until } from "../helpers/until.ts";
+import { Card } from "./card.ts";
+import { BOOT_DEADLINE_MS, Device, RESTART_DEADLINE_MS } from "./device.ts";
+import { figure, kilobytes, megabytes, seconds } from "./figures.ts";
+import { Load } from "./load.ts";
+import { made } from "./made.ts";
+
+/**
+ * One device's life, from the first start on: every step goes on where the one before ended, and each
+ * one fails at once where the device is off because of an earlier one.
+ */
+
+const MIB = 1024 * 1024;
+
+/** QEMU's SD cards are powers of two; the image is smaller, so the data partition grows. */
+const CARD_BYTES = 2048 * MIB;
+
+/** From the upload to the boot loader: RAUC writes 512 MB, its reboot stops everything first. */
+const INSTALL_DEADLINE_MS = 10 * 60_000;
+
+/** An idle device may write this much a day (faults L6). */
+const WRITE_BUDGET_BYTES_PER_DAY = 20_000_000;
+
+/** How long nobody does anything while the bytes written are counted. */
+const IDLE_S = Number(process.env["IMAGE_IDLE_S"] ?? 120);
+
+const SENSOR = { username: "sensor", password: "measures 4 you" };
+
+const SERIAL_DEVICE = "/dev/serial/by-id/usb-QEMU_QEMU_USB_SERIAL_SCALE-if00-port0";
+
+const PROVISIONING = `# A person's file: line ends of Windows, a byte order mark.
+auth:
+  users:
+    - {username: ${SENSOR.username}, password: "${SENSOR.password}"}
+serial:
+  scale: {device: ${SERIAL_DEVICE}, down_topic: scale/command}
+`;
+
+const LOGS = fileURLToPath(new URL("../../build/image-test/logs", import.meta.url));
+
+const seed = Number(process.env["FAULT_SEED"] ?? Math.floor(Math.random() * 2 ** 32));
+const random = new Random(seed);
+const load = new Load(SENSOR);
+let device: Device;
+let machineId = "";
+let hostName = "";
+
+beforeAll(() => {
+  process.stdout.write(`seed ${seed} (FAULT_SEED=${seed} repeats the moments of the power cuts)\n`);
+  device = new Device(Card.flash(made.image, join(made.folder, "card.img"), CARD_BYTES), LOGS);
+});
+
+afterAll(() => device.remove());
+
+describe("a card that was just written", () => {
+  it("boots through U-Boot to a gateway that answers", async () => {
+    device.card.putOnBoot("tidegate.yaml", `\ufeff${PROVISIONING.replaceAll("\n", "\r\n")}`);
+    const machine = await device.powerOn("first-start");
+    await machine.waitForConsole(/U-Boot 20\d\d/, { deadlineMs: 60_000 });
+    await machine.waitForConsole(/starting slot A/, { deadlineMs: 60_000 });
+    const { version } = await device.answers(BOOT_DEADLINE_MS);
+    figure("first start: power on to answering", seconds(machine.ageS));
+    expect(version).toBe(made.version);
+  });
+
+  it("shows its name and a password of its own on the console", async () => {
+    const { machine } = device;
+    const [, name = ""] = await machine.waitForConsole(/name\s+(tidegate-[0-9a-z]{6})\.local/, {
+      deadlineMs: BOOT_DEADLINE_MS,
+    });
+    const [, password = ""] = await machine.waitForConsole(/password\s+(\S+)\s+\(user admin/, {
+      deadlineMs: BOOT_DEADLINE_MS,
+    });
+    expect(password).toMatch(/^[\w-]{16,}$/);
+    device.password = password;
+    hostName = name;
+    expect(await device.request({ req: 2 })).toMatchObject({ version: expect.anything() });
+  });
+
+  it("is up without a failed unit, its root read-only, its data grown, without swap", async () => {
+    await isUp();
+    expect(await device.run("hostname")).toBe(hostName);
+    machineId = await device.run("cat /etc/machine-id");
+    expect(machineId).toMatch(/^[0-9a-f]{32}$/);
+    expect(await device.run("grep ' / ' /proc/mounts")).toMatch(/ext4 ro[ ,]/);
+    expect(await device.run("tail -n +2 /proc/swaps | grep -v zram")).toBe("");
+    const dataBytes = Number(await device.run("stat -f -c '%b*%S' /data | busybox bc"));
+    expect(dataBytes).toBeGreaterThan(0.8 * device.card.partition("data").sizeBytes);
+    expect(device.card.partition("data").sizeBytes).toBeGreaterThan(600 * MIB);
+  });
+
+  it("serves MQTT with the users it was provisioned with, and nobody else", async () => {
+    const { mqtt, mqtts } = device.machine.ports;
+    await expect(connectDevice(mqtt)).rejects.toThrow(/not authorized|refused/i);
+    const reader = await connectDevice(mqtt, { ...SENSOR, subscribe: ["plant/#"] });
+    const sensor = await connectDevice(mqtts, {
+      ...SENSOR,
+      protocol: "mqtts",
+      // The device signs for itself.
+      rejectUnauthorized: false,
+    });
+    await sensor.client.publishAsync("plant/temp", "21.5", { qos: 1, retain: true });
+    expect(await reader.receives(1, 30_000)).toMatchObject([
+      { topic: "plant/temp", payload: "21.5" },
+    ]);
+    const later = await connectDevice(mqtt, { ...SENSOR, subscribe: ["plant/#"] });
+    expect(await later.receives(1, 30_000)).toMatchObject([{ payload: "21.5", retain: true }]);
+    await load.subscribe(mqtt);
+  });
+
+  it("publishes what a serial adapter says, answers it, and takes it back after it was unplugged", async () => {
+    const { machine } = device;
+    const reader = await connectDevice(machine.ports.mqtt, { ...SENSOR, subscribe: ["serial/#"] });
+    for (const weight of ["12.50 kg", "13.75 kg"]) {
+      const heard = reader.received.length;
+      const line = await machine.plugSerial();
+      let written = "";
+      line.on("data", (chunk: Buffer) => {
+        written += chunk.toString("latin1");
+      });
+      // Nobody reads the adapter before the gateway has opened it, so the scale goes on talking.
+      await machine.wait(
+        `${weight} from the scale`,
+        () => {
+          line.write(`${weight}\r\n`);
+          return reader.received.slice(heard).some(({ payload }) => payload === weight);
+        },
+        120_000,
+      );
+      await reader.client.publishAsync("scale/command", "TARE", { qos: 1 });
+      await machine.wait("TARE at the scale", () => written.includes("TARE"), 60_000);
+      line.destroy();
+      await machine.wait(
+        "the adapter to be gone",
+        async () => (await device.run(`test -e ${SERIAL_DEVICE} || echo gone`)) === "gone",
+        60_000,
+      );
+    }
+  });
+
+  it("writes to the card within its budget while nobody does anything", async () => {
+    const { machine } = device;
+    // What a start writes late.
+    await device.run("sync");
+    const before = await machine.writtenBytes();
+    const startMs = performance.now();
+    await until(
+      "the idle time to pass",
+      () => performance.now() - startMs > IDLE_S * 1000,
+      2 * IDLE_S * 1000,
+    );
+    await device.run("sync");
+    expect(before).toBeGreaterThan(0);
+    const perHour = ((await machine.writtenBytes()) - before) * (3600 / IDLE_S);
+    figure(`written to the card per hour, by ${IDLE_S} s of idling`, kilobytes(perHour));
+    expect(perHour * 24).toBeLessThan(WRITE_BUDGET_BYTES_PER_DAY);
+  });
+
+  it("keeps to little memory", async () => {
+    const text = await device.run("cat /proc/meminfo; systemctl show -p MemoryCurrent tidegate");
+    const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(text)?.[1]);
+    const used = (kib("MemTotal") - kib("MemAvailable")) * 1024;
+    const gateway = Number(/MemoryCurrent=(\d+)/.exec(text)?.[1]);
+    figure("memory in use of the whole device", megabytes(used));
+    figure("memory in use of the gateway's unit", megabytes(gateway));
+    // A third of the smallest board's 512 MB is left to everything else.
+    expect(used).toBeLessThan(340 * MIB);
+  });
+
+  it("restarts with a new configuration by request 12", async () => {
+    const startMs = performance.now();
+    await device.request({ req: 12, data: { msq_len: 2047 } });
+    await device.answers(
+      RESTART_DEADLINE_MS,
+      ({ uptimeS }) => uptimeS < (performance.now() - startMs) / 1000,
+    );
+    figure("request 12 to answering with it", seconds((performance.now() - startMs) / 1000));
+    expect(await device.request({ req: 11 })).toMatchObject({ msq_len: 2047 });
+  });
+});
+
+describe("a device whose power is cut", () => {
+  it("loses nothing it has acknowledged, and has said on the boot partition what it applied", async () => {
+    await useAndCut();
+    const { card } = device;
+    expect(card.readBoot("tidegate-result.txt")).toContain("tidegate.yaml: applied");
+    expect(card.readBoot("tidegate-password.txt")).toContain(device.password);
+    expect(card.bootFiles()).not.toContain("tidegate.yaml");
+    card.putOnBoot("tidegate.yaml", "listeners: {tcp: {port: ninety}}\n");
+    await comesBack("after-cut");
+  });
+
+  it("refuses a bad configuration on the boot partition in words, and goes on with its own", async () => {
+    const reader = await connectDevice(device.machine.ports.mqtt, {
+      ...SENSOR,
+      subscribe: ["plant/#"],
+    });
+    expect(await reader.receives(1, 30_000)).toMatchObject([{ payload: "21.5", retain: true }]);
+    expect(await device.request({ req: 11 })).toMatchObject({ msq_len: 2047 });
+    await useAndCut();
+    const { card } = device;
+    const result = card.readBoot("tidegate-result.txt") ?? "";
+    expect(result).toContain("tidegate.yaml: refused");
+    expect(result).toContain("listeners.tcp.port");
+    expect(card.bootFiles()).toContain("tidegate.yaml");
+    card.putOnBoot("tidegate.yaml", PROVISIONING);
+    await comesBack("after-second-cut");
+  });
+});
+
+describe("an update", () => {
+  it("that power cuts short while it is installed leaves the running version, which says so", async () => {
+    await device.upload(made.goodBundle);
+    await updateShows(/"installing"/, INSTALL_DEADLINE_MS);
+    await inAWhile(0, 15_000);
+    await device.cutPower();
+    expectCleanData();
+    const machine = await device.powerOn("after-cut-in-installation");
+    await machine.waitForConsole(/starting slot A/, { deadlineMs: 60_000 });
+    await isBack("after-cut-in-installation");
+    expect(await runningVersion()).toBe(made.version);
+    await updateShows(/switched off or restarted/, BOOT_DEADLINE_MS);
+  });
+
+  it("boots the other slot, and is committed there although power is cut while it starts", async () => {
+    const from = device.machine.console().length;
+    const startMs = performance.now();
+    await device.upload(made.goodBundle);
+    figure("update: upload", seconds((performance.now() - startMs) / 1000));
+    await device.machine.waitForConsole(/starting slot B/, {
+      from,
+      deadlineMs: INSTALL_DEADLINE_MS,
+    });
+    figure("update: upload, installation, reboot", seconds((performance.now() - startMs) / 1000));
+    await inAWhile(3000, 40_000);
+    await device.cutPower();
+    expectCleanData();
+    const machine = await device.powerOn("after-cut-in-trial");
+    await machine.waitForConsole(/starting slot B/, { deadlineMs: 60_000 });
+    await isBack("update: new version");
+    expect(await runningVersion()).toBe(made.newerVersion);
+    await updateShows(/"succeeded"/, BOOT_DEADLINE_MS);
+    figure("update: new version, power on to committed", seconds(machine.ageS));
+    expect(await device.request({ req: 11 })).toMatchObject({ msq_len: 2047 });
+  });
+
+  it("whose gateway does not start falls back by itself, and the API says why", async () => {
+    const { machine } = device;
+    const from = machine.console().length;
+    const startMs = performance.now();
+    await device.upload(made.brokenBundle);
+    const trial = await machine.waitForConsole(/starting slot A/, {
+      from,
+      deadlineMs: INSTALL_DEADLINE_MS,
+    });
+    const trialMs = performance.now();
+    await machine.waitForConsole(/starting slot B/, {
+      from: from + trial.index,
+      deadlineMs: 2 * BOOT_DEADLINE_MS,
+    });
+    await device.answers(BOOT_DEADLINE_MS, ({ version }) => version === made.newerVersion);
+    figure(
+      "fallback: new version started to old one answering",
+      seconds((performance.now() - trialMs) / 1000),
+    );
+    figure("fallback: the whole round", seconds((performance.now() - startMs) / 1000));
+    await updateShows(/"fell_back".*does not start/, BOOT_DEADLINE_MS);
+    await isBack("fallback");
+    expect(await runningVersion()).toBe(made.newerVersion);
+  });
+
+  it("and everything else survives one more power cut", async () => {
+    await useAndCut();
+    const machine = await device.powerOn("last");
+    await machine.waitForConsole(/starting slot B/, { deadlineMs: 60_000 });
+    await isBack("after-last-cut");
+    await updateShows(/"fell_back"/, BOOT_DEADLINE_MS);
+    const later = await connectDevice(machine.ports.mqtt, { ...SENSOR, subscribe: ["plant/#"] });
+    expect(await later.receives(1, 30_000)).toMatchObject([{ payload: "21.5", retain: true }]);
+    const { sent, acknowledged, delivered, repeats } = load.ledger.verdict();
+    figure("messages acknowledged around 5 power cuts, and found", `${acknowledged}, ${delivered}`);
+    process.stdout.write(`   ${JSON.stringify({ sent, acknowledged, delivered, repeats })}\n`);
+  });
+});
+
+/** Every unit is done with its start, and none has failed. */
+async function isUp(): Promise<void> {
+  const state = await device.machine.wait(
+    "the system to be up",
+    async () => {
+      const text = await device.run(
+        "systemctl is-system-running; systemctl --failed --no-legend --plain",
+      );
+      return /^(running|degraded)/.test(text) && text;
+    },
+    BOOT_DEADLINE_MS,
+  );
+  expect(state).toBe("running");
+}
+
+/** Publishes for a random time, and pulls the plug. */
+async function useAndCut(): Promise<void> {
+  const { machine } = device;
+  await load.start(machine.ports.mqtt);
+  const before = load.ledger.acknowledgements;
+  await machine.wait("acknowledgements", () => load.ledger.acknowledgements > before + 10);
+  await inAWhile(0, 8000);
+  await device.cutPower();
+  load.stop();
+  expectCleanData();
+}
+
+/** After a power cut, what every mount does by itself is all there is to repair. */
+function expectCleanData(): void {
+  const check = device.card.readData((data) => data.check);
+  expect(check.isClean, check.output).toBe(true);
+}
+
+function runningVersion(): Promise<string> {
+  return device.run("sed -n 's/^VERSION=//p' /usr/lib/tidegate-release | tr -d '\"'");
+}
+
+/** Waits for words in what the API tells of updates. */
+async function updateShows(pattern: RegExp, deadlineMs: number): Promise<void> {
+  let newest = "";
+  await device.machine
+    .wait(
+      `${pattern} in what the API tells of updates`,
+      async () => {
+        // Across a restart of the gateway there is no answer for a while.
+        newest = await device.update().catch(String);
+        return pattern.test(newest);
+      },
+      deadlineMs,
+    )
+    .catch((err: unknown) => {
+      throw new Error(`it told ${newest}`, { cause: err });
+    });
+}
+
+async function inAWhile(minMs: number, maxMs: number): Promise<void> {
+  const { machine } = device;
+  const endMs = performance.now() + random.int(minMs, maxMs);
+  await machine.wait("the moment of the power cut", () => performance.now() > endMs, 2 * maxMs);
+}
+
+/** Switches on, and finds everything as it was. */
+async function comesBack(name: string): Promise<void> {
+  await device.powerOn(name);
+  await isBack(name);
+}
+
+/** Finds everything as it was after a start. */
+async function isBack(name: string): Promise<void> {
+  const { machine } = device;
+  await device.answers(BOOT_DEADLINE_MS);
+  figure(`${name}: power on to answering`, seconds(machine.ageS));
+  await load.check(machine.ports.mqtt);
+  await isUp();
+  expect(await device.run("cat /etc/machine-id; hostname")).toBe(`${machineId}\n${hostName}`);
+}
