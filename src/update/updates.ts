@@ -10,7 +10,7 @@ import {
   type SlotView,
   type UpdateResult,
 } from "./update-files.ts";
-import { isWaiting, receiveBundle, removeParts, type Upload } from "./upload.ts";
+import { isWaiting, receiveBundle, tidySpool, type Upload } from "./upload.ts";
 
 /** What updates need from the others. */
 export interface UpdatesDeps {
@@ -99,10 +99,12 @@ export function createUpdates(deps: UpdatesDeps, cfg: UpdatesConfig): Updates {
       signal?.throwIfAborted();
       const directory = await stateDir().catch(() => null);
       if (directory === null) return;
-      await removeParts(spool).catch((err: unknown) => {
+      await look(directory);
+      // The system has spent the request before it takes the bundle.
+      if (last?.state === "checking") return;
+      await tidySpool(spool).catch((err: unknown) => {
         log.warn({ err: reasonOf(err) }, "the rest of an upload is still there");
       });
-      await look(directory);
     },
     async stop() {
       isStopped = true;

@@ -38,8 +38,14 @@ export async function isWaiting(spool: string): Promise<boolean> {
 }
 
 /** Removes what an upload left that was cut short. */
-export async function removeParts(spool: string): Promise<void> {
+async function removeParts(spool: string): Promise<void> {
   for (const name of [PART, `${REQUEST}.new`]) await rm(join(spool, name), { force: true });
+}
+
+/** Removes what an earlier process left, but no bundle that waits. */
+export async function tidySpool(spool: string): Promise<void> {
+  await removeParts(spool);
+  if (!(await isWaiting(spool))) await rm(join(spool, BUNDLE), { force: true });
 }
 
 /**

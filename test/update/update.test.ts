@@ -99,6 +99,17 @@ describe("an update is refused with the reason, and nothing is changed,", () => 
     expectRefused("version 3.0.0 needs 2.0.0 or newer first, and 1.0.0 is running");
   });
 
+  it("while the version that runs is on trial itself", async () => {
+    const onTrial = { ...COMMITTED, left: { A: 2, B: 6 }, good: { A: 0, B: 1 } } as const;
+    device.putState(onTrial);
+    expect((await device.run("update", bundle)).code).toBe(65);
+    expect(device.status()).toMatchObject({
+      state: "refused",
+      error: expect.stringContaining("on trial"),
+    });
+    expect(device.state()).toEqual(onTrial);
+  });
+
   it("when the data partition is full", async () => {
     device.write("programs/df", "#!/bin/sh\necho head\necho /dev/x 100 99 1024 99% /data\n");
     execFileSync("chmod", ["755", device.path("programs/df")]);

@@ -122,6 +122,7 @@ describe("POST /update", () => {
     // One at a time.
     expect((await call("POST", "/update", { body: BUNDLE, headers: OCTETS })).status).toBe(409);
     caller.destroy();
+    // What has come is gone with the caller.
     await until("the end", async () => !(await updates.view()).isHandingOver);
     expect(spooled(spool)).toEqual([]);
     expect((await call("POST", "/update", { body: BUNDLE, headers: OCTETS })).status).toBe(202);
