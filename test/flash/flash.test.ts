@@ -134,8 +134,15 @@ describe.skipIf(!HAS_LOOP_DEVICES)("on loop devices (as root)", () => {
       const { code, printed } = bench.flash(["--force", "--yes", file, device]);
       expect([code, printed]).toEqual([1, expect.stringContaining(told)]);
     }
-    run("sha256sum", [image]);
     writeFileSync(`${image}.sha256`, run("sha256sum", [image]));
+    expect(bench.flash(["--force", "--yes", image, device]).code).toBe(0);
+
+    // Of a release as a whole, by the file's name.
+    rmSync(`${image}.sha256`);
+    const sums = path.join(bench.folder, "SHA256SUMS");
+    writeFileSync(sums, `${"1".repeat(64)}  ${path.basename(image)}\n`);
+    expect(bench.flash(["--force", "--yes", image, device]).printed).toContain("download it again");
+    writeFileSync(sums, `${"1".repeat(64)}  another.img\n`);
     expect(bench.flash(["--force", "--yes", image, device]).code).toBe(0);
   });
 

@@ -54,7 +54,7 @@ describe("tidegate", () => {
     const refused = tidegate(["import", file]);
     expect([refused.status, refused.stdout]).toEqual([78, ""]);
     expect(refused.stderr).toMatch(/http\.port: 99999 /);
-  });
+  }, 60_000);
 
   it("hash-password makes a hash that the gateway's configuration takes", async () => {
     const { status, stdout } = tidegate(["hash-password"], "s3cret\n");

@@ -37,7 +37,7 @@ esac
 # FAT32, 64 MiB, with a number that does not come from the clock.
 rm -f "$binaries/boot.vfat"
 truncate -s 64M "$binaries/boot.vfat"
-"$admin_tools/mkfs.fat" -F 32 -n TIDEGATE -i 54494445 "$binaries/boot.vfat" >/dev/null
+"$admin_tools/mkfs.fat" -F 32 -n TIDEGATE -i 54474154 "$binaries/boot.vfat" >/dev/null
 MTOOLS_SKIP_CHECK=1 "$tools/mcopy" -s -p -i "$binaries/boot.vfat" "$work/boot"/* ::
 
 # Empty, until the first start lets it grow to the end of the card.
