@@ -58,6 +58,10 @@ describe("the units", () => {
     );
     expect(output).toBe("");
     expect(code).toBe(0);
+    const rules = await container.shell(
+      "udevadm verify --no-summary /usr/lib/udev/rules.d/*-tidegate-*",
+    );
+    expect(rules).toBe("");
   });
 
   it("have settings of theirs that systemd reads without a warning", async () => {

@@ -62,15 +62,20 @@ export const CMDLINE = "/usr/lib/tidegate-cmdline";
 
 /**
  * Boots the appliance's root in a container of its own: its network is not this machine's, and what
- * it writes is gone with it. `files` lie on the boot partition, as somebody put them there.
+ * it writes is gone with it. `files` lie on the boot partition, as somebody put them there. Programs of
+ * /usr/lib/tidegate that are `broken` fail at once.
  *
  * In place of hardware it has a file system in memory at `/boot/firmware` (not every kernel here has
  * FAT), a file for the card, without any state of the boot loader yet, and a kernel command line that
  * says slot A.
  */
-export async function startContainer(
-  files: Readonly<Record<string, string>> = {},
-): Promise<Container> {
+export async function startContainer({
+  files = {},
+  broken = [],
+}: {
+  files?: Readonly<Record<string, string>>;
+  broken?: readonly string[];
+} = {}): Promise<Container> {
   const folder = mkdtempSync(path.join(os.tmpdir(), "tidegate-container-"));
   const own = (name: string) => path.join(folder, name);
   try {
@@ -83,14 +88,15 @@ export async function startContainer(
     // The gateway proves itself for a second instead of ten.
     const environment = `TIDEGATE_CMDLINE=${CMDLINE} TIDEGATE_HEALTH_STAY_S=1`;
     writeFileSync(own("drop-in"), `[Service]\nEnvironment=${environment}\n`);
-    return await bootFrom(folder);
+    writeFileSync(own("broken"), "#!/bin/sh\necho broken\nexit 1\n", { mode: 0o755 });
+    return await bootFrom(folder, broken);
   } catch (err) {
     rmSync(folder, { recursive: true });
     throw err;
   }
 }
 
-async function bootFrom(folder: string): Promise<Container> {
+async function bootFrom(folder: string, broken: readonly string[]): Promise<Container> {
   const own = (name: string) => path.join(folder, name);
   const group = path.join(controlGroups(), path.basename(folder));
   mkdirSync(group);
@@ -110,6 +116,7 @@ async function bootFrom(folder: string): Promise<Container> {
       ["--hostname=tidegate", "--tmpfs=/data:mode=755", `--bind=${own("boot")}:/boot/firmware`],
       [`--bind=${own("card")}:/dev/disk/by-tidegate/disk`],
       [`--bind-ro=${own("cmdline")}:${CMDLINE}`],
+      broken.map((name) => `--bind-ro=${own("broken")}:/usr/lib/tidegate/${name}`),
       ["health", "update"].map(
         (name) =>
           `--bind-ro=${own("drop-in")}:/etc/systemd/system/tidegate-${name}.service.d/test.conf`,

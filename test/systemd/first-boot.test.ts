@@ -20,7 +20,7 @@ beforeEach(({ onTestFailed }) => {
 });
 
 beforeAll(async () => {
-  container = await startContainer({ "tidegate.yaml": PROVISIONED });
+  container = await startContainer({ files: { "tidegate.yaml": PROVISIONED } });
   await container.booted();
 }, 150_000);
 
