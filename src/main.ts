@@ -285,9 +285,6 @@ function portsIn({ listeners, extra_listeners: extra, http }: Config): number[] 
 
 /** A new operator's file from the boot partition wins; a gateway that cannot store that still runs. */
 async function takeProvisioned(loaded: LoadedConfig, store: ConfigStore, log: Log): Promise<void> {
-  if (loaded.vendorProblem !== null) {
-    log.warn({ reason: loaded.vendorProblem }, "no TLS with the device's own certificate");
-  }
   try {
     const changed = await adoptProvisioned(loaded, store);
     if (changed.length > 0) log.info({ keys: changed }, "the new operator's file wins");

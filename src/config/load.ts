@@ -33,8 +33,6 @@ export interface LoadedConfig {
   readonly operatorFile: string | null;
   /** SHA-256 of its bytes. */
   readonly operatorHash: string | null;
-  /** Why some of the appliance's defaults do not count; null when all do, or there are none. */
-  readonly vendorProblem: string | null;
   readonly layers: Layers;
   /** The bytes of `current.yaml`, null without one. */
   readonly currentBytes: Buffer | null;
@@ -63,7 +61,7 @@ export function loadWith(
   throwFirst([...errors, ...optionErrors(options)]);
   const current = parseCurrent(currentBytes, configPaths(input.dataDir).current);
   const layers = {
-    vendor: vendor.values,
+    vendor,
     operator: operator.values,
     current,
     variables,
@@ -73,7 +71,6 @@ export function loadWith(
     config: mergeLayers(layers),
     operatorFile: operator.path,
     operatorHash: operator.hash,
-    vendorProblem: vendor.problem,
     layers,
   };
 }

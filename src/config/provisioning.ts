@@ -182,7 +182,7 @@ function configInForce(input: ConfigInput): Config {
 
 function vendorOf({ env }: ConfigInput): Values {
   try {
-    return readVendorFile(env).values;
+    return readVendorFile(env);
   } catch (err) {
     if (isGatewayError(err)) return {};
     throw err;

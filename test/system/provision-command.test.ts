@@ -90,3 +90,15 @@ test("the other programs of the device find the ports in the run-time directory"
   expect(lines).toEqual([`http=${http}`, `tcp=${tcp}`, `ws=${ws}`]);
   expect(statSync(join(directory, "ports")).isFile()).toBe(true);
 });
+
+test("a device whose certificate could not be made serves everything but TLS", async () => {
+  const defaults = join(tempDir(), "defaults.yaml");
+  const missing = join(tempDir(), "device");
+  writeFileSync(
+    defaults,
+    `listeners: {tls: {enable: true, port: 0}}\ntls: {key_file: ${missing}.key, cert_file: ${missing}.crt}\n`,
+  );
+  const gateway = await startGateway({ env: { TIDEGATE_DEFAULTS: defaults } });
+  expect(await statusOf(gateway.ports.http, "public")).toBe(200);
+  expect(gateway.child.output()).toContain(`${missing}.`);
+});
