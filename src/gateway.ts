@@ -179,11 +179,11 @@ export function createGateway(deps: GatewayDeps): Gateway {
       node,
       alarms,
       openOutbox: (name, bridge) => store.outbox(name, outboxConfig(bridge)),
-      dropOutbox: (name) => {
+      waiting: () => store.waiting(),
+      dropOutbox: (name) =>
         store.discardOutbox(name).catch((err: unknown) => {
           log.warn({ bridge: name, err: reasonOf(err) }, "what waited for a bridge is still there");
-        });
-      },
+        }),
     },
     config.bridges,
   );

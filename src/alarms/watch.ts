@@ -195,6 +195,18 @@ export function renderAlarmTable(): string {
       "The link of a bridge is down for 30 s; it is up for 10 s, or the bridge is switched off or gone.",
     ],
     [
+      "`bridge_certificate_<bridge>_tls`",
+      "A bridge cannot connect for certificates or keys; it is connected, or switched off.",
+    ],
+    [
+      "`bridge_left_<bridge>`",
+      "Messages wait for a bridge that is not configured any more; it is again, or they were removed.",
+    ],
+    [
+      "`bridge_loop_<rule>`",
+      "A rule sent messages round in circles and was cut; the bridge is built anew.",
+    ],
+    [
       "`certificate_expiry/<use>`",
       "A certificate of the listeners expires within 30, 7, 1 days, or has, or is not valid yet; a new one is there.",
     ],

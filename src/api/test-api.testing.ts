@@ -163,6 +163,7 @@ export async function createTestApi(
         settled: (name) => bridges.settled(name),
         probe: (name, cfg) => bridges.probe(name, cfg),
         resetCounters: (name) => bridges.resetCounters(name),
+        forget: (name) => bridges.forget(name),
         setEnabled(name, isOn) {
           if (state.hasBridge) switched.push([name, isOn]);
           return state.hasBridge;

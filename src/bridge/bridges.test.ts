@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { createLog } from "../log/index.ts";
+import { topic } from "../mqtt/index.ts";
 import { systemClock } from "../time/index.ts";
 import { bridgeConfig, eventually, forward } from "./bridge.testing.ts";
 import { createBridges } from "./bridges.ts";
@@ -32,8 +33,9 @@ async function cloudThatAcknowledges() {
   return { got, server, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
 }
 
-function start(cfg: Parameters<typeof createBridges>[1]) {
+function start(cfg: Parameters<typeof createBridges>[1], outboxes = testOutboxes(systemClock)) {
   const bus = new MemoryBus();
+  const alarms = new Set<string>();
   const log = createLog({ level: "fatal" }, { write: () => {} });
   const deps = {
     log,
@@ -41,10 +43,14 @@ function start(cfg: Parameters<typeof createBridges>[1]) {
     bus,
     deviceId: "d1",
     node: "n1",
-    ...testOutboxes(systemClock),
+    alarms: {
+      raise: (name: string) => void alarms.add(name),
+      clear: (name: string) => void alarms.delete(name),
+    },
+    ...outboxes,
   };
   const bridges = createBridges(deps, cfg);
-  return { bus, bridges, [Symbol.asyncDispose]: () => bridges.stop() };
+  return { bus, bridges, alarms, [Symbol.asyncDispose]: () => bridges.stop() };
 }
 
 describe("bridges that change while they run", () => {
@@ -92,6 +98,24 @@ describe("bridges that change while they run", () => {
       "disabled",
     ]);
     expect(cloud.server.connections).toHaveLength(1);
+  });
+
+  it("what waits for a bridge that is not configured any more is told of, and kept until it is forgotten", async () => {
+    const outboxes = testOutboxes(systemClock);
+    for (const name of ["gone", "back"]) {
+      void outboxes
+        .openOutbox(name)
+        .append({ topic: topic("t"), payload: Buffer.from("1"), qos: 1, retain: false });
+    }
+    await using test = start({}, outboxes);
+    await test.bridges.start();
+    expect([...test.alarms].toSorted()).toEqual(["bridge_left_back", "bridge_left_gone"]);
+    expect(await test.bridges.forget("gone")).toBe(true);
+    expect(await test.bridges.forget("gone")).toBe(false);
+    test.bridges.apply({ back: bridgeConfig({ enable: false }) });
+    expect([...test.alarms]).toEqual([]);
+    expect(outboxes.waiting()).toMatchObject([{ name: "back", messages: 1 }]);
+    expect(await test.bridges.forget("back")).toBe(false);
   });
 
   it("a restart dials anew and tells what became of it", async () => {

@@ -13,8 +13,14 @@ import { statusObject } from "./sys-topic.ts";
 export interface BridgesDeps extends Omit<BridgeDeps, "outbox" | "resolver"> {
   /** Opens what keeps the messages of a bridge, each time the bridge is built. */
   openOutbox(name: string, cfg: BridgeConfig): Outbox;
-  /** The bridge is gone for good, and what waited for its cloud with it. */
-  dropOutbox(name: string): void;
+  /** The bridge is gone for good, and what waited for its cloud with it; never rejects. */
+  dropOutbox(name: string): Promise<void>;
+  /** Every outbox something waits in, of whatever bridge. */
+  waiting(): readonly {
+    readonly name: string;
+    readonly messages: number;
+    readonly bytes: number;
+  }[];
 }
 
 /** A bridge with the configuration it runs by. */
@@ -47,6 +53,12 @@ export interface Bridges {
   /** Whether a bridge of this configuration could connect: null, or why not in words. */
   probe(name: string, cfg: BridgeConfig): Promise<string | null>;
   resetCounters(name: string): void;
+  /**
+   * Gives up what waits for a bridge that went from the configuration while the gateway was off;
+   * resolves when it is gone from the disk, with false when there is a bridge of that name, or nothing waits. Until then it is kept, and told of by
+   * the alarm `bridge_left_<name>`: the name may come back.
+   */
+  forget(name: string): Promise<boolean>;
   /** Uses renewed certificate files. */
   renewCertificates(): Promise<void>;
 }
@@ -65,6 +77,8 @@ class CloudBridges implements Bridges {
   readonly #bridges = new Map<string, Bridge>();
   /** Bridges on their way out, so that `stop` waits for them. */
   readonly #leaving = new Set<Promise<void>>();
+  /** Not configured, though messages wait for them. */
+  readonly #left = new Set<string>();
   #isStarted = false;
 
   constructor(deps: BridgesDeps, cfg: Readonly<Record<string, BridgeConfig>>) {
@@ -78,6 +92,9 @@ class CloudBridges implements Bridges {
     signal?.throwIfAborted();
     this.#isStarted = true;
     await Promise.all([...this.#bridges.values()].map((bridge) => bridge.start(signal)));
+    for (const { name, messages, bytes } of this.#deps.waiting()) {
+      if (!this.#bridges.has(name)) this.#tellLeft(name, messages, bytes);
+    }
   }
 
   async stop(): Promise<void> {
@@ -104,7 +121,7 @@ class CloudBridges implements Bridges {
       this.#leave(bridge, () => {
         bridge.retire();
         // One of the same name may have come meanwhile.
-        if (!this.#bridges.has(name)) this.#deps.dropOutbox(name);
+        if (!this.#bridges.has(name)) void this.#deps.dropOutbox(name);
       });
     }
     for (const [name, cfg] of Object.entries(next)) {
@@ -145,8 +162,31 @@ class CloudBridges implements Bridges {
     await Promise.all([...this.#bridges.values()].map((bridge) => bridge.renewCertificates()));
   }
 
+  async forget(name: string): Promise<boolean> {
+    if (!this.#left.has(name)) return false;
+    this.#notLeft(name);
+    await this.#deps.dropOutbox(name);
+    return true;
+  }
+
+  #tellLeft(name: string, messages: number, bytes: number): void {
+    this.#left.add(name);
+    const fields = { bridge: name, messages, bytes };
+    this.#deps.log.warn(fields, "messages wait for a bridge that is not configured any more");
+    this.#deps.alarms?.raise(
+      leftAlarm(name),
+      `${messages} messages wait for bridge ${name}, which is not configured any more: configure it again, or DELETE /api/v5/bridges/mqtt:${name}`,
+      fields,
+    );
+  }
+
+  #notLeft(name: string): void {
+    if (this.#left.delete(name)) this.#deps.alarms?.clear(leftAlarm(name));
+  }
+
   #build(name: string, cfg: BridgeConfig): Bridge {
-    const { openOutbox, dropOutbox, ...deps } = this.#deps;
+    this.#notLeft(name);
+    const { openOutbox, dropOutbox, waiting, ...deps } = this.#deps;
     const outbox = openOutbox(name, cfg);
     return createBridge({ ...deps, resolver: this.#resolver, outbox }, name, cfg);
   }
@@ -172,6 +212,10 @@ class CloudBridges implements Bridges {
       .finally(() => this.#leaving.delete(left));
     this.#leaving.add(left);
   }
+}
+
+function leftAlarm(name: string): string {
+  return `bridge_left_${name}`;
 }
 
 function entryOf(bridge: Bridge): BridgeEntry {

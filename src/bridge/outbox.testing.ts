@@ -98,6 +98,11 @@ export function testOutboxes(clock: Clock) {
       outboxes.set(name, outbox);
       return outbox;
     },
-    dropOutbox: (name: string): void => void outboxes.delete(name),
+    dropOutbox: async (name: string): Promise<void> => void outboxes.delete(name),
+    waiting: () =>
+      [...outboxes].flatMap(([name, outbox]) => {
+        const { messages, bytes } = outbox.status();
+        return messages > 0 ? [{ name, messages, bytes }] : [];
+      }),
   };
 }

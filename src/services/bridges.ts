@@ -61,6 +61,7 @@ export interface BridgeDirectory {
   settled(name: string): Promise<void>;
   probe(name: string, cfg: BridgeConfig): Promise<string | null>;
   resetCounters(name: string): void;
+  forget(name: string): Promise<boolean>;
 }
 
 interface BridgeEntryView {
@@ -98,7 +99,10 @@ export interface BridgesService {
    * @throws as create, and BRIDGE_NOT_FOUND instead of BRIDGE_EXISTS, and whatever `draft` throws
    */
   change(name: string, draft: (stored: BridgeConfig) => BridgeValues): Promise<BridgeView>;
-  /** Stops and forgets a bridge and all that waits in it. @throws GatewayError BRIDGE_NOT_FOUND */
+  /**
+   * Stops and forgets a bridge and all that waits in it, also of one that is not configured any more.
+   * @throws GatewayError BRIDGE_NOT_FOUND
+   */
   remove(name: string): Promise<void>;
   /** Connects anew; the status once the attempt has ended. @throws GatewayError BRIDGE_NOT_FOUND */
   restart(name: string): Promise<BridgeStatusView>;
@@ -161,6 +165,7 @@ export function createBridgesService(deps: BridgesServiceDeps): BridgesService {
     },
 
     async remove(name) {
+      if (await directory.forget(name)) return;
       await write((stored) => {
         if (storedBridge(stored, name) === undefined) {
           throw new GatewayError("BRIDGE_NOT_FOUND", { name });

@@ -367,6 +367,14 @@ export class StoreCore implements EngineStore {
     return outbox;
   }
 
+  /** Those something waits in. */
+  waiting(): { readonly name: string; readonly messages: number; readonly bytes: number }[] {
+    return [...this.#outboxes].flatMap(([name, outbox]) => {
+      const { messages, bytes } = outbox.status();
+      return messages > 0 ? [{ name, messages, bytes }] : [];
+    });
+  }
+
   /** The session of a client if it has one. */
   knownSession(clientId: string): StoredSession | undefined {
     return this.#sessions.get(clientId);

@@ -73,8 +73,18 @@ export interface Store extends EngineStore {
    */
   discardOutbox(name: string): Promise<void>;
 
+  /** Every outbox something waits in, also those nobody has asked for since the start. */
+  waiting(): readonly WaitingOutbox[];
+
   /** Resolves when nothing is being swept up or compacted any more. */
   idle(): Promise<void>;
+}
+
+/** An outbox, and what waits in it: messages, and bytes of topic and payload. */
+export interface WaitingOutbox {
+  readonly name: string;
+  readonly messages: number;
+  readonly bytes: number;
 }
 
 interface Opened {
@@ -159,6 +169,10 @@ export class LevelStore implements Store {
 
   discardOutbox(name: string): Promise<void> {
     return this.core.outbox(name).discard();
+  }
+
+  waiting(): readonly WaitingOutbox[] {
+    return this.core.waiting();
   }
 
   nowMs(): number {
