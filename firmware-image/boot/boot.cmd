@@ -129,11 +129,19 @@ fi
 echo "tidegate: starting slot ${tg_slot} (A ${BOOT_A_LEFT} left, B ${BOOT_B_LEFT} left)"
 if test "x${devtype}" = "xmmc"; then
   setenv tg_root /dev/mmcblk${devnum}p${tg_part}
-  # The last one is /dev/console: the serial line, where nothing is lost without a screen.
-  setenv tg_console "console=tty1 console=ttyS1,115200"
+  # The last one is /dev/console: the serial line, where nothing is lost without a screen. ttyAMA10 is
+  # that of the Pi 5, which has no ttyS1; the kernel passes over what is not there.
+  setenv tg_console "console=tty1 console=ttyAMA10,115200 console=ttyS1,115200"
 else
   setenv tg_root /dev/vda${tg_part}
   setenv tg_console "console=ttyAMA0"
+fi
+# By the partition's own name where U-Boot can tell it: Linux numbers the card and the radio, which hang
+# at two hosts of the same kind, in the order they answer.
+setenv tg_uuid
+part uuid ${devtype} ${devnum}:${tg_part} tg_uuid
+if test -n "${tg_uuid}"; then
+  setenv tg_root PARTUUID=${tg_uuid}
 fi
 # A Raspberry Pi's firmware has passed a device tree at fdt_addr; QEMU's is U-Boot's own.
 test -n "${fdt_addr}" || setenv fdt_addr ${fdtcontroladdr}

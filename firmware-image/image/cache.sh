@@ -16,6 +16,11 @@ digest_of() {
   } | sha256sum | cut -c 1-16
 }
 
+# key_of FUNCTION TEXT...: prints a digest of how a step works and of what it works on.
+key_of() {
+  { declare -f "$1" && printf '%s\n' "${@:2}"; } | sha256sum | cut -c 1-16
+}
+
 # cached NAME KEY COMMAND...: puts into $cached the folder of step NAME for KEY. Where it is not there
 # yet, COMMAND makes it: called with a folder to fill as its last argument. A step that fails or is
 # killed leaves nothing; of several at once one works while the others wait.
