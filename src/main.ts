@@ -31,6 +31,7 @@ import { EXIT_CODE, type ExitCode, isGatewayError, reasonOf } from "./errors/ind
 import { CONFIG_CHECKS, createGateway, type Gateway } from "./gateway.ts";
 import { notifyDescriptor, watchdogUs } from "./health/index.ts";
 import { createLog, type Log, type LogLevel } from "./log/index.ts";
+import { restoreWaiting } from "./restore.ts";
 import { checkConfig, createReadPem } from "./services/index.ts";
 import { systemClock, type Timer } from "./time/index.ts";
 import { installUpdate } from "./update/index.ts";
@@ -164,6 +165,12 @@ async function run(command: Extract<Command, { command: "run" }>): Promise<ExitC
     "ready",
   );
   const store = configStore;
+  void restoreWaiting({
+    log,
+    clock: systemClock,
+    dataDir: input.dataDir,
+    backup: running.services.backup,
+  });
   const trial = startTrial(store, log, requestExit);
   const proof = systemClock.after(CONFIRM_AFTER_MS, () => void settle("proved"));
   const code = await exit.promise;

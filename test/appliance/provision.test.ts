@@ -248,6 +248,28 @@ describe("starts after that", () => {
   }, 90_000);
 });
 
+describe("a backup on the boot partition", () => {
+  const BACKUP = "tidegate-backup.tar.gz";
+  const WAITING = "var/lib/tidegate/restore.tar.gz";
+
+  test("is given to the gateway as it is, and taken off the card", async () => {
+    const device = deviceWith(null, { mounted: true });
+    drop(device, Buffer.from([0x1f, 0x8b, 0, 1, 2, 10, 13]), BACKUP);
+    expect(await device.run("provision")).toMatchObject({ code: 0 });
+    expect([...readFileSync(device.path(WAITING))]).toEqual([0x1f, 0x8b, 0, 1, 2, 10, 13]);
+    expect(onCard(device, BACKUP)).toBeNull();
+    expect(resultOf(device)).toContain("tidegate-backup.tar.gz: given to the gateway");
+  });
+
+  test("that is too large stays on the card", async () => {
+    const device = deviceWith(null);
+    drop(device, Buffer.alloc(16 * 1024 * 1024 + 1), BACKUP);
+    expect(await device.run("provision")).toMatchObject({ code: 1 });
+    expect(existsSync(device.path(WAITING))).toBe(false);
+    expect(resultOf(device)).toContain("it has 16777217 bytes, expected at most 16777216");
+  });
+});
+
 describe("a wireless network on the boot partition", () => {
   const CONF = "wpa_supplicant.conf";
   const INSTALLED = "etc/wpa_supplicant/wpa_supplicant-wlan0.conf";

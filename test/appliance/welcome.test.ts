@@ -90,6 +90,20 @@ describe("the welcome", () => {
     expect(device.read("called")).toContain("--reuid tidegate --regid tidegate --clear-groups");
   });
 
+  test("tells on the boot partition, once, what the gateway said to a backup", async () => {
+    const device = readyDevice();
+    const result = "var/lib/tidegate/restore-result.txt";
+    device.write(result, "2026-11-22T05:00:00.000Z refused: \u001b[2Jno archive\n");
+    await device.run("welcome");
+    expect(existsSync(device.path(result))).toBe(false);
+    const told = device.onCard((card) =>
+      readFileSync(join(card, "tidegate-backup-result.txt"), "utf8"),
+    );
+    expect(told).toBe(
+      "tidegate-backup.tar.gz: 2026-11-22T05:00:00.000Z refused: [2Jno archive\r\n",
+    );
+  });
+
   test("goes on without a network, a console or a boot partition", async () => {
     const device = readyDevice();
     device.replace("ip", "exit 1");
