@@ -80,12 +80,13 @@ function device(name: string, tag: string, icon: string, description: string): D
 /**
  * Describes an image file, which is read as a whole.
  *
- * @param file `tidegate-<version>-arm64.img`, as it is or packed (`.xz`, `.zst`)
+ * @param file `tidegate-<version>-arm64[-backports].img`, as it is or packed (`.xz`, `.zst`)
  * @throws Error when the name holds no version, the file cannot be unpacked, or holds no disk image
  */
 export async function describeImage(file: string, options: RepositoryOptions): Promise<Repository> {
   const name = path.basename(file);
-  const version = /^tidegate-(\d+\.\d+\.\d+\S*)-arm64\.img(\.xz|\.zst)?$/.exec(name)?.[1];
+  const [, version, variant] =
+    /^tidegate-(\d+\.\d+\.\d+\S*?)-arm64(-backports)?\.img(?:\.xz|\.zst)?$/.exec(name) ?? [];
   if (version === undefined) throw new Error(`${name}: expected tidegate-<version>-arm64.img[.xz]`);
   const base = options.url.replace(/\/+$/, "");
   const packed = await digest(createReadStream(file));
@@ -98,7 +99,7 @@ export async function describeImage(file: string, options: RepositoryOptions): P
     imager: { devices },
     os_list: [
       {
-        name: `Tidegate ${version}`,
+        name: variant === undefined ? `Tidegate ${version}` : `Tidegate ${version} (newer kernel)`,
         description: "MQTT edge gateway: local broker, cloud bridge, serial devices",
         icon: `${base}/tidegate.svg`,
         url: `${base}/${encodeURIComponent(name)}`,

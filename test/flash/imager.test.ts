@@ -149,6 +149,13 @@ it("boards, day and page can be chosen", () => {
   });
 });
 
+it("an image with the newer kernel says so", () => {
+  const file = path.join(folder, "tidegate-1.2.3-rc.1-arm64-backports.img");
+  copyFileSync(image, file);
+  const { stdout } = imagerJson(["--url", URL_BASE, "--boards", "5", file]);
+  expect(JSON.parse(stdout).os_list[0].name).toBe("Tidegate 1.2.3-rc.1 (newer kernel)");
+});
+
 it("what cannot be described is refused", () => {
   run("xz", ["--keep", "-0", image]);
   truncateSync(`${image}.xz`, 2000);

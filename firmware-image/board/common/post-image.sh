@@ -23,7 +23,7 @@ case $board in
   rpi)
     cp -R "$binaries/rpi-firmware/." "$work/boot/"
     cp "$binaries"/*.dtb "$binaries/u-boot.bin" "$work/boot/"
-    cp "$here/../rpi/config.txt" "$work/boot/"
+    cp "$parts/boot/config.txt" "$work/boot/"
     # The kernel's command line comes from boot.cmd.
     rm -f "$work/boot/cmdline.txt"
     ;;
