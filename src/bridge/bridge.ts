@@ -127,6 +127,7 @@ class CloudBridge implements Bridge {
       {
         clock,
         onCut: (rule, topic) => this.#cut(rule, topic),
+        onSuspected: (rule, name) => this.#suspect(rule, name),
         onDropped: (rule) => this.#egress.dropInLoop(rule),
         sendProbe: (name, payload) => this.#delivery.sendProbe(name, payload),
       },
@@ -335,6 +336,14 @@ class CloudBridge implements Bridge {
     const reason = `rule ${rule} sends messages round in circles (seen on ${topic}) and was cut`;
     this.#link.report(reason);
     this.#alarms?.raise(loopAlarm(rule), `bridge ${this.#name}: ${reason}`, fields);
+  }
+
+  #suspect(rule: string, topic: string): void {
+    const fields = { bridge: this.#name, rule, topic };
+    this.#log.warn(fields, "a rule of a bridge may send messages round in circles, it was not cut");
+    this.#link.report(
+      `rule ${rule} may send messages round in circles (seen on ${topic}), or applications answer each other there; it was not cut`,
+    );
   }
 
   #clearAlarms(): void {

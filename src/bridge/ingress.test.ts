@@ -48,7 +48,7 @@ function bench(rules: BridgeConfig["subscription"], protocolVersion: 4 | 5 = 4) 
       tallies: new Tallies(clock),
       in: new Meter(clock),
       breaker: new LoopBreaker(
-        { clock, onCut: () => {}, onDropped: () => {}, sendProbe: () => {} },
+        { clock, onCut: () => {}, onSuspected: () => {}, onDropped: () => {}, sendProbe: () => {} },
         { isAsking: true },
       ),
       onRefused: (reason) => refusals.push(reason),

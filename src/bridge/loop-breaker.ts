@@ -16,6 +16,11 @@ export interface LoopBreakerDeps {
   readonly clock: Clock;
   /** A rule goes round in circles: it is to forward nothing more. */
   onCut(rule: string, topic: string): void;
+  /**
+   * Equal messages come only after one was forwarded, and no probe shows more: a loop of brokers that
+   * pass this one topic on, or applications that answer each other. Nothing is done about it.
+   */
+  onSuspected(rule: string, topic: string): void;
   /** A message of a rule that is cut was given up. */
   onDropped(rule: string): void;
   /** Sends a probe to the cloud at once, QoS 0, and counts it nowhere; it may be lost. */
@@ -63,6 +68,9 @@ const MAX_HOLD_MS = 5000;
 
 /** How often a question is asked anew because another gateway's went first. */
 const MAX_ROUNDS = 8;
+
+/** Questions in a row that met with silence, after which the rule is suspected. */
+const SILENCES = 2;
 
 /** Held by one bridge in all; what comes above that is not held. */
 const MAX_HELD = 2000;
@@ -112,10 +120,14 @@ interface Question {
   /** Another gateway went first; how often that was so already. */
   isYielded: boolean;
   rounds: number;
+  readonly beganMs: number;
+  newestMs: number;
   readonly held: Held[];
 }
 
 interface Peace {
+  /** How often in a row nothing came while everything was held. */
+  readonly silences: number;
   readonly untilMs: number;
   readonly times: number;
   readonly gapMs: number;
@@ -261,6 +273,8 @@ export class LoopBreaker {
       rules: new Map(),
       isYielded: false,
       rounds: 1,
+      beganMs: nowMs,
+      newestMs: nowMs,
       held: [],
     };
     this.#questions.set(topic, question);
@@ -273,7 +287,7 @@ export class LoopBreaker {
     if (question === undefined) return;
     const left = [...question.rules.values()].filter((rule) => !this.#cut.has(rule.name));
     if (!question.isYielded || left.length === 0 || question.rounds >= MAX_ROUNDS) {
-      this.#end(topic);
+      this.#end(topic, this.#wasSilent(question));
       return;
     }
     question.isYielded = false;
@@ -283,17 +297,20 @@ export class LoopBreaker {
   }
 
   /** Nothing came back in time: what was held goes on, in order, and the topic is left in peace. */
-  #end(topic: string): void {
+  #end(topic: string, wasSilent = false): void {
     const question = this.#questions.get(topic);
     if (question === undefined) return;
     this.#questions.delete(topic);
     question.timer.cancel();
     const { source, gapMs } = question;
-    const times = this.#peace.get(topic)?.times ?? 0;
+    const { times = 0, silences: before = 0 } = this.#peace.get(topic) ?? {};
+    const silences = wasSilent ? before + 1 : 0;
+    const [rule] = question.rules.keys();
+    if (silences === SILENCES && rule !== undefined) this.#deps.onSuspected(rule, topic);
     const steps = PEACE_MS[source];
     const peaceMs = steps[Math.min(times, steps.length - 1)] ?? 0;
     const untilMs = this.#deps.clock.monotonicMs() + peaceMs;
-    remember(this.#peace, topic, { untilMs, times: times + 1, gapMs }, MAX_PEACEFUL);
+    remember(this.#peace, topic, { untilMs, times: times + 1, gapMs, silences }, MAX_PEACEFUL);
     for (const held of question.held.splice(0)) {
       this.#letGo(held);
       if (this.#cut.has(held.rule)) {
@@ -301,6 +318,12 @@ export class LoopBreaker {
         held.done.resolve();
       } else forwarded(held).then(held.done.resolve, held.done.reject);
     }
+  }
+
+  /** What was on its way came in, and then nothing, although a publisher would have gone on. */
+  #wasSilent({ rounds, held, gapMs, waitMs, beganMs, newestMs }: Question): boolean {
+    const isLong = waitMs >= 4 * gapMs;
+    return rounds === 1 && held.length > 0 && isLong && newestMs - beganMs < waitMs / 2;
   }
 
   #hold(
@@ -317,6 +340,7 @@ export class LoopBreaker {
     }
     const done = Promise.withResolvers<void>();
     question.held.push({ rule, bytes, forward, done });
+    question.newestMs = this.#deps.clock.monotonicMs();
     this.#heldMessages += 1;
     this.#heldBytes += bytes;
     return done.promise;

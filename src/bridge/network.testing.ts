@@ -29,6 +29,8 @@ export class Network {
   readonly clock = new ManualClock();
   /** The rules that were cut: `from>to filter`. */
   readonly cut: string[] = [];
+  /** Those that may be at fault. */
+  readonly suspected: string[] = [];
   /** What every broker was given, but for probes. */
   readonly seen = new Map<string, Seen[]>();
   probes = 0;
@@ -80,6 +82,7 @@ export class Network {
       {
         clock: this.clock,
         onCut: (rule) => this.cut.push(rule),
+        onSuspected: (rule) => this.suspected.push(rule),
         onDropped: () => {
           this.dropped += 1;
         },

@@ -193,6 +193,61 @@ for (const topology of TOPOLOGIES.filter(({ isShort }) => IS_LONG || isShort ===
   );
 }
 
+/** Three gateways in a row; `loop-breaker.test.ts` shows the same in every run, with its own clock. */
+const HONEST: Topology = {
+  name: "plant, site and cloud",
+  gateways: [
+    [{ to: 1, forwards: ["cmd/#", "sensor/#"] }],
+    [
+      { to: 2, forwards: ["cmd/#", "sensor/#"] },
+      { to: 0, forwards: ["answer/#"] },
+    ],
+    [{ to: 1, forwards: ["answer/#"] }],
+  ],
+};
+
+if (IS_LONG) {
+  faultTest(
+    "applications that answer each other, and sensors that repeat themselves, are never cut",
+    { short: 120_000, long: 120_000 },
+    async ({ report }) => {
+      const { machines, bridges } = await build(HONEST);
+      const each = machines.flatMap((machine, at) =>
+        (bridges[at] ?? []).map((bridge) => ({ machine, bridge })),
+      );
+      for (const { machine, bridge } of each) {
+        const isUp = async () => (await machine.status(bridge))["state"] === "connected";
+        await until("the links", isUp, 20_000);
+      }
+      const [plant, , cloud] = await Promise.all(
+        machines.map(({ tcpPort }) => connectAsync(`mqtt://127.0.0.1:${tcpPort}`)),
+      );
+      if (plant === undefined || cloud === undefined) throw new Error("no client");
+      onTestFinished(async () => void (await Promise.all([plant.endAsync(), cloud.endAsync()])));
+      let steps = 0;
+      let values = 0;
+      cloud.on("message", (name) => {
+        if (name === "sensor/1") values += 1;
+        if (name === "cmd/step") cloud.publish("answer/step", "done", { qos: 1 });
+      });
+      plant.on("message", () => {
+        steps += 1;
+        if (steps < 1000) plant.publish("cmd/step", "next", { qos: 1 });
+      });
+      await cloud.subscribeAsync(["cmd/step", "sensor/1"], { qos: 1 });
+      await plant.subscribeAsync("answer/step", { qos: 1 });
+      const beganMs = performance.now();
+      plant.publish("cmd/step", "next", { qos: 1 });
+      for (let n = 0; n < 1000; n++) await plant.publishAsync("sensor/1", "21.5", { qos: 1 });
+      await until("all steps", () => steps === 1000, 60_000);
+      await until("all values", () => values === 1000, 20_000);
+      report({ steps, values, seconds: (performance.now() - beganMs) / 1000 });
+      const found = await Promise.all(each.map((it) => cutRules(it.machine, it.bridge)));
+      expect(found.flat()).toEqual([]);
+    },
+  );
+}
+
 /** Mosquitto's own bridge has come. */
 async function isBack(machine: Machine): Promise<boolean> {
   const ids = await machine.clientIds();
