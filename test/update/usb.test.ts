@@ -13,13 +13,19 @@ beforeEach(() => {
   device = new Device("1.1.0");
   stick = device.path("stick");
   mkdirSync(stick);
-  // Shows the stick where it is to be mounted, and notes which file was to be installed.
+  // Shows the stick where it is to be mounted; another update seems to be under way.
   const programs = {
-    mount:
-      '#!/bin/sh\nfor last; do :; done\nrmdir "$last" && ln -s "$TIDEGATE_ROOT/stick" "$last"\necho "$@" >"$TIDEGATE_ROOT/mounted"\n',
-    umount: '#!/bin/sh\nrm "$1" && mkdir "$1" && rm "$TIDEGATE_ROOT/mounted"\n',
-    flock: '#!/bin/sh\necho "$@" >"$TIDEGATE_ROOT/tried"\nexit 1\n',
-    rauc: "#!/bin/sh\nexit 1\n",
+    "systemd-mount": `#!/bin/sh
+for last; do :; done
+case "$*" in
+  *--umount*) rm "$last" && mkdir "$last" && rm "$TIDEGATE_ROOT/mounted" ;;
+  *)
+    rmdir "$last" && ln -s "$TIDEGATE_ROOT/stick" "$last"
+    echo "$@" | tee "$TIDEGATE_ROOT/options" >"$TIDEGATE_ROOT/mounted"
+    ;;
+esac
+`,
+    flock: "#!/bin/sh\nexit 1\n",
   };
   for (const [name, text] of Object.entries(programs)) {
     device.write(`programs/${name}`, text);
@@ -44,14 +50,11 @@ it("takes the newest version that is newer than what runs, and nothing else", as
 
 it("mounts it for reading only, and does nothing where nothing is newer", async () => {
   put("tidegate-1.1.0-arm64.raucb", "tidegate-1.0.9-arm64.raucb");
-  device.write(
-    "programs/umount",
-    '#!/bin/sh\ncp "$TIDEGATE_ROOT/mounted" "$TIDEGATE_ROOT/options"\nrm "$1"; mkdir "$1"\n',
-  );
   const { code, output } = await device.run("usb-update", "/dev/sda1");
   expect(code).toBe(0);
   expect(output).toContain("no update that is newer than 1.1.0");
-  expect(device.read("options")).toMatch(/-o ro,nodev,nosuid,noexec \/dev\/sda1/);
+  expect(device.read("options")).toMatch(/--options=ro,nodev,nosuid,noexec \/dev\/sda1/);
+  expect(device.has("mounted")).toBe(false);
 });
 
 it("does not try a version again that fell back here", async () => {
@@ -66,7 +69,7 @@ it("does not try a version again that fell back here", async () => {
 });
 
 it("a stick that cannot be mounted is left alone", async () => {
-  execFileSync("ln", ["-sf", "/bin/false", device.path("programs/mount")]);
+  execFileSync("ln", ["-sf", "/bin/false", device.path("programs/systemd-mount")]);
   const { code, output } = await device.run("usb-update", "/dev/sda1");
   expect(code).toBe(1);
   expect(output).toContain("cannot be mounted");
