@@ -18,6 +18,8 @@ export interface ConfigPaths {
   readonly provisioned: string;
   /** The operator's file before that one. */
   readonly operatorBefore: string;
+  /** That it did not come up, for who put it there. */
+  readonly takenBack: string;
   /** The changed configuration that has not proved itself yet. */
   readonly trial: string;
   /** What was put aside and when, until the next change. */
@@ -33,6 +35,7 @@ export function configPaths(dataDir: string): ConfigPaths {
     history: join(directory, "history"),
     pem: join(directory, "tls"),
     provisioned: join(directory, "provisioned.json"),
+    takenBack: join(directory, "taken-back.txt"),
     operatorBefore: join(directory, "operator-before.yaml"),
     trial: join(directory, "trial.json"),
     incidents: join(directory, "incidents.json"),

@@ -142,8 +142,9 @@ export async function expectProvisioned(
   text: string,
   files: DurableFiles,
 ): Promise<void> {
-  const { directory, operatorBefore, provisioned } = configPaths(input.dataDir);
+  const { directory, operatorBefore, provisioned, takenBack } = configPaths(input.dataDir);
   await files.makeDirectory(directory);
+  await files.remove(takenBack);
   // One that has not proved itself is nothing to return to: what it replaced stays that.
   if (recordInForce(input) === null) {
     const bytes = readOrNull(operatorPath(input));
@@ -160,7 +161,7 @@ export async function expectProvisioned(
 
 /** Once this is on the disk, the file before is used; until then the next start does all of it again. */
 async function takeBack(input: ConfigInput, record: ProvisionedRecord, deps: Deps): Promise<void> {
-  const { current, history, incidents, provisioned } = configPaths(input.dataDir);
+  const { current, history, incidents, provisioned, takenBack } = configPaths(input.dataDir);
   const wanted = record.adoptedFrom ?? null;
   if (wanted !== null && contentHash(readOrNull(current)) !== wanted) {
     const version = (await listVersions(history)).find(({ hash }) => hash === wanted);
@@ -174,6 +175,8 @@ async function takeBack(input: ConfigInput, record: ProvisionedRecord, deps: Dep
       rejectedFile: operatorPath(input),
     },
   });
+  const told = `taken back, the configuration before is in force: ${reasonFor(record)}\n`;
+  await deps.files.write(takenBack, told);
   await writeRecord(deps.files, provisioned, { ...record, isTakenBack: true });
 }
 

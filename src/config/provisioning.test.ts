@@ -278,6 +278,9 @@ describe("a file that is valid but does not come up", () => {
       reason: takenBack,
       rejectedFile: input.configFile,
     });
+    expect(textOf(paths.takenBack)).toBe(
+      `taken back, the configuration before is in force: ${takenBack}\n`,
+    );
     // And so in every start from then on; a failure is the gateway's own again.
     expect((await start(cannotListen)).isRetried).toBe(false);
     expect((await start()).store.running.msq_len).toBe(5);

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type Device, newDevice } from "./device.ts";
@@ -100,8 +100,18 @@ describe("the welcome", () => {
       readFileSync(join(card, "tidegate-backup-result.txt"), "utf8"),
     );
     expect(told).toBe(
-      "tidegate-backup.tar.gz: 2026-11-22T05:00:00.000Z refused: [2Jno archive\r\n",
+      "Tidegate\r\n\r\ntidegate-backup.tar.gz: 2026-11-22T05:00:00.000Z refused: [2Jno archive\r\n",
     );
+  });
+
+  test("tells there, too, that a configuration from there was taken back", async () => {
+    const device = readyDevice();
+    device.write("var/lib/tidegate/config/taken-back.txt", "taken back: 2 starts failed\n");
+    device.onCard((card) => writeFileSync(join(card, "tidegate-result.txt"), "applied"));
+    await device.run("welcome");
+    const told = device.onCard((card) => readFileSync(join(card, "tidegate-result.txt"), "utf8"));
+    expect(told).toContain("tidegate.yaml: taken back: 2 starts failed\r\n");
+    expect(device.read("var/lib/tidegate/config/taken-back.txt")).toBeNull();
   });
 
   test("goes on without a network, a console or a boot partition", async () => {
