@@ -62,9 +62,23 @@ collect_boot_files() {
   mkimage -q -A arm64 -T script -C none -n tidegate -d "$root/firmware-image/boot/boot.cmd" "$into/boot.scr" >/dev/null
 }
 
+# What each board's start reads, by name: a new package version may have moved it.
+check_boards() {
+  local files=$1 need
+  for need in bootcode.bin start.elf fixup.dat start4.elf fixup4.dat u-boot.bin config.txt boot.scr \
+    bcm2837-rpi-{3-b,3-b-plus,3-a-plus,zero-2-w}.dtb bcm2711-rpi-{4-b,400,cm4-io}.dtb bcm2712-rpi-5-b.dtb; do
+    [[ -s $files/$need ]] || fail "the boot partition misses $need"
+  done
+  for need in raspberrypi,{3-model-b,3-model-b-plus,model-zero-2-w,4-model-b,5-model-b}; do
+    compgen -G "$base/tree/usr/lib/firmware/brcm/brcmfmac434*-sdio.$need.txt" >/dev/null ||
+      fail "the root misses the Wi-Fi settings of $need"
+  done
+}
+
 make_boot() {
   local files=$work/boot file=$1
   collect_boot_files "$files"
+  check_boards "$files"
   find "$files" -exec touch --no-dereference --date="@$epoch" -- {} +
   rm -f -- "$file"
   truncate --size="${BOOT_SIZE}M" "$file"

@@ -88,8 +88,9 @@ resolve_packages() {
   if [[ $kernel == backports ]]; then
     wanted=("${wanted[@]/%linux-image-arm64/linux-image-arm64\/$SUITE-backports}")
   fi
-  # Only what the list names, and the kernel its first line stands for.
-  local names="linux-image-[0-9][^=]*"
+  # Only what the list names, and the kernel its first line stands for: one package, or (Linux 7)
+  # several.
+  local names="linux-(image|binary|modules)-[0-9][^=]*"
   names+=$(packages_of unpacked | sed -e '/^linux-image-arm64$/d' -e 's/[+.]/\\&/g' -e 's/^/|/' | tr -d '\n')
   unpacked_packages=$(resolve arm64 "${wanted[@]}" | grep -E "^($names)=")
   tool_packages=$(resolve amd64 "${TOOL_PACKAGES[@]}")
