@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What comes from Debian: package indexes, the root file system, unpacked packages, tools. To be
-# sourced after cache.sh by a script that sets $root, $kernel, $mirror, $security_mirror and $offline.
+# sourced after cache.sh by a script that sets $root, $mirror, $security_mirror and $offline.
 
 readonly SUITE=trixie
 readonly APT=$root/build/apt
@@ -39,7 +39,6 @@ source_lines() {
   echo "deb [$trust] $mirror $SUITE main non-free-firmware"
   echo "deb [$trust] $mirror $SUITE-updates main non-free-firmware"
   echo "deb [$trust] $security_mirror $SUITE-security main non-free-firmware"
-  if [[ $kernel == backports ]]; then echo "deb [$trust] $mirror $SUITE-backports main"; fi
 }
 
 # apt for the image's release, with a state of its own: this machine's packages are not touched.
@@ -85,12 +84,8 @@ resolve_packages() {
   mapfile -t wanted < <(packages_of root)
   root_packages=$(resolve arm64 "$essential" "${wanted[@]}")
   mapfile -t wanted < <(packages_of unpacked)
-  if [[ $kernel == backports ]]; then
-    wanted=("${wanted[@]/%linux-image-arm64/linux-image-arm64\/$SUITE-backports}")
-  fi
-  # Only what the list names, and the kernel its first line stands for: one package, or (Linux 7)
-  # several.
-  local names="linux-(image|binary|modules)-[0-9][^=]*"
+  # Only what the list names, and the kernel its first line stands for.
+  local names="linux-image-[0-9][^=]*"
   names+=$(packages_of unpacked | sed -e '/^linux-image-arm64$/d' -e 's/[+.]/\\&/g' -e 's/^/|/' | tr -d '\n')
   unpacked_packages=$(resolve arm64 "${wanted[@]}" | grep -E "^($names)=")
   tool_packages=$(resolve amd64 "${TOOL_PACKAGES[@]}")
@@ -118,7 +113,7 @@ register_emulator() {
 make_debian() {
   local into=$1
   register_emulator
-  mapfile -t sources < <(source_lines | grep -v -e '-backports ' | sed 's/arch=[^ ]* //')
+  mapfile -t sources < <(source_lines | sed 's/arch=[^ ]* //')
   # Documentation and translations are not for a device without a login, licences are.
   SOURCE_DATE_EPOCH=$DEBIAN_EPOCH mmdebstrap --quiet --mode=root --variant=essential --architectures=arm64 \
     --aptopt='APT::Install-Recommends "false"' --dpkgopt=force-unsafe-io \
