@@ -105,6 +105,7 @@ function bodiesOf(call: Call): { body?: string; type?: string }[] {
   const [type, content] = Object.entries(operation.requestBody?.content ?? {})[0] ?? [];
   if (type === undefined || content === undefined) return [{}];
   if (type === "multipart/form-data") return [{ body: FILE, type: `${type}; boundary=XX` }];
+  if (type === "application/octet-stream") return [{ body: "no bundle", type }];
   if (type === "text/plain") return [{ body: String(sample(content.schema)), type }];
   return [false, true].map((isMinimal) => ({
     body: JSON.stringify(sample(content.schema, isMinimal), onThisMachine),
@@ -188,6 +189,8 @@ const REFUSED: readonly string[] = [
   "GET /data/files/{filename} 404",
   "GET /mqtt/delayed/messages/{node}/{msgid} 404",
   "GET /trace/{name}/download 404",
+  // A workstation is no appliance.
+  "GET /update 404",
   "POST /alarms/force_deactivate 400",
   // Their examples would start the gateway anew.
   "POST /configs_reset/{root} 400",
@@ -196,6 +199,7 @@ const REFUSED: readonly string[] = [
   "POST /data/import 404",
   // The older way to create a listener; `POST /listeners` has made this one.
   "POST /listeners/{id} 400",
+  "POST /update 404",
   "PUT /configs 400",
 ];
 
