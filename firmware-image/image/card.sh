@@ -30,11 +30,11 @@ ext4() {
     -E "lazy_itable_init=0,lazy_journal_init=0,hash_seed=$UUID_PREFIX-10000000000$number" "$@" "$file"
 }
 
-# The files of a tree as mke2fs reads them: sorted, by numbers, no file younger than the build. Access
-# times and the like of this machine are not in it.
+# The files of a tree as mke2fs reads them: sorted, by numbers, all with the time of the build. Limiting
+# times to it would not do: a step kept since before the newest commit has older ones, this machine's.
 archive() {
   tar --create --file "$2" --directory "$1" --format=posix --sort=name --numeric-owner \
-    --xattrs --xattrs-include='*' --clamp-mtime --mtime="@$epoch" \
+    --xattrs --xattrs-include='*' --mtime="@$epoch" \
     --pax-option='delete=atime,delete=ctime' .
 }
 
