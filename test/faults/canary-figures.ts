@@ -13,6 +13,7 @@ export interface CanaryFigures {
   readonly unanswered: number;
   /** From publishing to receiving. */
   readonly medianMs: number;
+  readonly p99Ms: number;
   readonly worstMs: number;
   /** From publishing to PUBACK, of the crowded topics too. */
   readonly worstAckMs: number;

@@ -67,6 +67,7 @@ parentPort?.once("message", () => {
       count: sentMs.length,
       unanswered: sentMs.length - received + acksPending.size,
       medianMs: sorted[Math.floor(sorted.length / 2)] ?? Number.NaN,
+      p99Ms: sorted[Math.ceil(sorted.length * 0.99) - 1] ?? Number.NaN,
       worstMs: sorted.at(-1) ?? Number.NaN,
       worstAckMs,
       ownLagMs: lag.max / 1e6,

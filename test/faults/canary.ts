@@ -39,8 +39,8 @@ export class Canary {
 
 /** The figures as a line of a report. */
 export function songOf(figures: CanaryFigures): Record<string, number> {
-  const { count, medianMs, worstMs, worstAckMs, ownLagMs } = figures;
-  const rounded = { medianMs, worstMs, worstAckMs, ownLagMs };
+  const { count, medianMs, p99Ms, worstMs, worstAckMs, ownLagMs } = figures;
+  const rounded = { medianMs, p99Ms, worstMs, worstAckMs, ownLagMs };
   return {
     canaryMessages: count,
     ...Object.fromEntries(
