@@ -1,13 +1,13 @@
 import { reasonOf } from "../errors/index.ts";
-import type { QoS, Topic } from "../mqtt/index.ts";
+import type { MessageProperties, QoS, Topic } from "../mqtt/index.ts";
 import type { Clock, Timer } from "../time/index.ts";
-import type { PublishPacket, PublishResult } from "./connection.ts";
+import type { PublishResult } from "./connection.ts";
 import { LaneTurns } from "./lane-turns.ts";
 import type { Meter, Rates } from "./meter.ts";
 import { LANES, type OutboundMessage, type Outbox, type OutboxEntry } from "./outbox.ts";
 import { Pacer } from "./pacer.ts";
 import { packetIdOf } from "./packet-ids.ts";
-import { publishBytes, toWire } from "./properties.ts";
+import { type PublishPacket, publishBytes } from "./publish-frame.ts";
 import { lowerQos } from "./qos-order.ts";
 import type { ServerLimits } from "./server-limits.ts";
 import type { Tallies } from "./tally.ts";
@@ -245,13 +245,12 @@ export class Delivery {
   sendProbe(topic: Topic, payload: Buffer): void {
     const connection = this.#connection;
     if (connection === null || connection.backlogBytes > 2 * BACKLOG_BYTES) return;
-    const wire = {};
-    if (publishBytes({ topic, payload, qos: 0 }, wire) > connection.limits.maximumPacketBytes)
-      return;
-    connection.publish(
-      { topic, payload, qos: 0, retain: false, dup: false, packetId: 0, properties: wire },
-      () => {},
-    );
+    const packet: PublishPacket = {
+      ...{ topic, payload, qos: 0, retain: false, dup: false, packetId: 0 },
+      properties: this.#cfg.protocolVersion === 5 ? {} : null,
+    };
+    if (publishBytes(packet) > connection.limits.maximumPacketBytes) return;
+    connection.publish(packet, () => {});
   }
 
   /** The outbox has more, or the link room again. */
@@ -368,22 +367,21 @@ export class Delivery {
       this.#deps.tallies.find(message.rule)?.drop();
       return null;
     }
-    const wire = this.#cfg.protocolVersion === 5 ? toWire(properties, leftS) : {};
-    const qos = lowerQos(message.qos, limits.maximumQos);
-    if (publishBytes({ topic, payload, qos }, wire) > limits.maximumPacketBytes) {
+    const packet: PublishPacket = {
+      topic,
+      payload,
+      qos: lowerQos(message.qos, limits.maximumQos),
+      retain: message.retain && limits.isRetainAvailable,
+      dup: false,
+      packetId,
+      properties: this.#cfg.protocolVersion === 5 ? withExpiry(properties, leftS) : null,
+    };
+    if (publishBytes(packet) > limits.maximumPacketBytes) {
       this.#dropped.server_packet_size += 1;
       this.#deps.tallies.find(message.rule)?.drop();
       return null;
     }
-    return {
-      topic,
-      payload,
-      qos,
-      retain: message.retain && limits.isRetainAvailable,
-      dup: false,
-      packetId,
-      properties: wire,
-    };
+    return packet;
   }
 
   #track(entry: OutboxEntry, qos: QoS, isReleased = false): void {
@@ -446,4 +444,12 @@ export class Delivery {
       `no acknowledgement for ${this.#inflight.size} messages in ${ackTimeoutMs / 1000} s`,
     );
   }
+}
+
+function withExpiry(
+  properties: MessageProperties | undefined,
+  leftS: number | undefined,
+): MessageProperties {
+  if (leftS === undefined) return properties ?? {};
+  return { ...properties, messageExpiryInterval: leftS };
 }

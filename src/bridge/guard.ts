@@ -10,8 +10,15 @@ export interface DiscardedPublish {
   readonly packetId: number | null;
 }
 
+interface Puback {
+  readonly acknowledges: number;
+  readonly code: number;
+}
+
 export interface GuardHandlers {
   onDiscard(publish: DiscardedPublish): void;
+  /** MQTT.js hears nothing of it. */
+  onPuback(packetId: number, code: number): void;
   /** The server broke the protocol; the connection is already going down. */
   onFault(reason: string): void;
 }
@@ -29,6 +36,7 @@ export interface GuardLimits {
 /** Packet types (MQTT 5.0 §2.1.2) a server may send to a client that asks for no AUTH. */
 const CONNACK = 2;
 const PUBLISH = 3;
+const PUBACK = 4;
 const SHORTEST: Readonly<Record<number, number>> = {
   [CONNACK]: 2,
   [PUBLISH]: 2,
@@ -42,8 +50,14 @@ const SHORTEST: Readonly<Record<number, number>> = {
   14: 0,
 };
 
+/** The whole of a PUBACK that says no more than that all is well. */
+const PUBACK_BYTES = 4;
+
 /** Type, then up to four bytes of Remaining Length (§2.1.4). */
 const MAX_HEADER_BYTES = 5;
+
+/** Packets are handled for so long without giving others a turn: a server may send thousands at once. */
+const SLICE_MS = 3;
 
 /** Unsent answers at which no more is taken from a server that does not read them. */
 const MAX_UNSENT_BYTES = 4_194_304;
@@ -64,8 +78,9 @@ export class GuardedStream extends Duplex {
   readonly #limits: GuardLimits;
   readonly #handlers: GuardHandlers;
   #destination: NodeJS.WritableStream | null = null;
-  readonly #queue: (Buffer | DiscardedPublish)[] = [];
+  readonly #queue: (Buffer | DiscardedPublish | Puback)[] = [];
   #isHandling = false;
+  #isResting = false;
   #isEnded = false;
   #header: number[] = [];
   #parts: Buffer[] = [];
@@ -136,12 +151,25 @@ export class GuardedStream extends Duplex {
         this.#missing -= taken;
         at += taken;
         if (this.#missing === 0) this.#complete();
+      } else if (this.#isPlainPuback(chunk, at)) {
+        this.#queue.push({ acknowledges: chunk.readUInt16BE(at + 2), code: 0 });
+        at += PUBACK_BYTES;
       } else {
         this.#takeHeaderByte(chunk[at] ?? 0);
         at += 1;
       }
     }
     this.#handOn();
+  }
+
+  #isPlainPuback(chunk: Buffer, at: number): boolean {
+    return (
+      this.#isConnected &&
+      this.#header.length === 0 &&
+      at + PUBACK_BYTES <= chunk.length &&
+      chunk[at] === PUBACK << 4 &&
+      chunk[at + 1] === 2
+    );
   }
 
   #takeHeaderByte(byte: number): void {
@@ -198,6 +226,11 @@ export class GuardedStream extends Duplex {
     this.#header = [];
     this.#parts = [];
     if (first >> 4 === PUBLISH && !this.#acceptsPublish(first, body)) return;
+    // One with wrong flags is for MQTT.js to complain of.
+    if (first === PUBACK << 4) {
+      this.#queue.push({ acknowledges: body.readUInt16BE(0), code: body[2] ?? 0 });
+      return;
+    }
     this.#queue.push(Buffer.concat([Buffer.from(header), body]));
   }
 
@@ -236,7 +269,13 @@ export class GuardedStream extends Duplex {
   }
 
   #handOn(): void {
+    if (this.#isResting) return;
+    const endMs = performance.now() + SLICE_MS;
     while (!this.#isHandling && !this.destroyed) {
+      if (performance.now() > endMs) {
+        this.#rest();
+        return;
+      }
       if (this.writableLength > MAX_UNSENT_BYTES) {
         this.#socket.pause();
         this.once("drain", () => this.#handOn());
@@ -249,9 +288,19 @@ export class GuardedStream extends Duplex {
         return;
       }
       if (Buffer.isBuffer(next)) this.#handle(next);
+      else if ("code" in next) this.#handlers.onPuback(next.acknowledges, next.code);
       else this.#handlers.onDiscard(next);
     }
     if (this.#queue.length > 0) this.#socket.pause();
+  }
+
+  #rest(): void {
+    this.#isResting = true;
+    this.#socket.pause();
+    setImmediate(() => {
+      this.#isResting = false;
+      this.#handOn();
+    });
   }
 
   #handle(frame: Buffer): void {

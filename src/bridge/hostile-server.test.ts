@@ -240,8 +240,8 @@ describe("hostile server", () => {
         frame(0x50, 0, 1),
         frame(0x62, 0, 8),
         frame(0x70, 0, 1),
-        frame(0x90, 0xea, 0x61, ...properties, 1),
-        frame(0xb0, 0xea, 0x61, ...properties),
+        frame(0x90, 0xfd, 0xe9, ...properties, 1),
+        frame(0xb0, 0xfd, 0xe9, ...properties),
         frame(0xd0),
         ...(version === 5 ? [frame(0xe0, 0, 0)] : []),
       ];

@@ -1,5 +1,5 @@
 import { type IClientOptions, MqttClient, type Packet, Store, type StreamBuilder } from "mqtt";
-import type { PacketIds } from "./packet-ids.ts";
+import { ControlIds } from "./packet-ids.ts";
 import { ReceiveWindow } from "./receive-window.ts";
 
 /** What the CONNECT says. */
@@ -26,11 +26,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
  * A client of MQTT.js that has not dialled yet (`connect`) and will dial once: it does not
  * reconnect, resubscribe, queue or store.
  */
-export function createClient(
-  openStream: StreamBuilder,
-  ids: PacketIds,
-  options: ConnectOptions,
-): MqttClient {
+export function createClient(openStream: StreamBuilder, options: ConnectOptions): MqttClient {
   const client = new MqttClient(openStream, {
     ...connectOptions(options),
     manualConnect: true,
@@ -38,7 +34,7 @@ export function createClient(
     resubscribe: false,
     queueQoSZero: false,
     connectTimeout: MAX_TIMER_MS,
-    messageIdProvider: ids,
+    messageIdProvider: new ControlIds(),
     outgoingStore: new ForgetfulStore(),
   });
   client.on("packetsend", (packet) => {

@@ -25,25 +25,17 @@ export function packetIdOf({ seq, lane }: { readonly seq: number; readonly lane:
   return LAST_DATA_ID + (lane - 1) * LANE_IDS + ((seq - 1) % LANE_IDS) + 1;
 }
 
-/** Lets us say which identifier MQTT.js uses for the next PUBLISH. */
-export class PacketIds implements MessageIdProvider {
-  #next: number | null = null;
-  #control = LAST_LANE_ID;
-
-  useNext(packetId: number): void {
-    this.#next = packetId;
-  }
+/** Identifiers for what MQTT.js sends by itself: SUBSCRIBE and UNSUBSCRIBE. */
+export class ControlIds implements MessageIdProvider {
+  #last = LAST_LANE_ID;
 
   allocate(): number {
-    const wanted = this.#next;
-    this.#next = null;
-    if (wanted !== null) return wanted;
-    this.#control = this.#control >= LAST_ID ? LAST_LANE_ID + 1 : this.#control + 1;
-    return this.#control;
+    this.#last = this.#last >= LAST_ID ? LAST_LANE_ID + 1 : this.#last + 1;
+    return this.#last;
   }
 
   getLastAllocated(): number | null {
-    return null;
+    return this.#last;
   }
 
   register(): boolean {
@@ -51,10 +43,10 @@ export class PacketIds implements MessageIdProvider {
   }
 
   deallocate(): void {
-    // An identifier is free again once its message has left the outbox.
+    // There are more than are ever used at once.
   }
 
   clear(): void {
-    this.#next = null;
+    this.#last = LAST_LANE_ID;
   }
 }
