@@ -123,10 +123,9 @@ export class Traffic {
   async #connect(tcpPort: () => number): Promise<MqttClient | null> {
     while (!this.#isOver) {
       try {
-        const client = await connectAsync(`mqtt://127.0.0.1:${tcpPort()}`, {
-          reconnectPeriod: 0,
-          connectTimeout: 2000,
-        });
+        // Without retries: else nobody is told of a gateway that dies before its CONNACK.
+        const options = { reconnectPeriod: 0, connectTimeout: 2000 };
+        const client = await connectAsync(`mqtt://127.0.0.1:${tcpPort()}`, options, false);
         client.on("error", () => {});
         onTestFinished(() => {
           client.end(true);
@@ -142,6 +141,10 @@ export class Traffic {
 
 function acknowledged(client: MqttClient, topic: string, payload: string): Promise<void> {
   return new Promise((resolve, reject) => {
+    if (!client.connected) {
+      reject(new Error("the connection has ended"));
+      return;
+    }
     client.once("close", reject);
     client.publish(topic, payload, { qos: 1 }, (err) => {
       client.off("close", reject);
