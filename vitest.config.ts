@@ -2,8 +2,7 @@ import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 /** Only root can boot the container that these need; scripts/test makes it, or says that it did not. */
-const withoutContainer =
-  process.env["TIDEGATE_CONTAINER_ROOT"] === undefined ? ["test/systemd/**"] : [];
+const withoutContainer = process.env["CONTAINER_ROOT"] === undefined ? ["test/systemd/**"] : [];
 
 /** Tests run real processes, sockets and disks, so the limits are generous; a hang still fails. */
 export default defineConfig({

@@ -48,9 +48,9 @@ export interface Container {
 
 /** The folder made by scripts/nspawn-tree; scripts/test sets it. */
 function rootFolder(): string {
-  const folder = process.env["TIDEGATE_CONTAINER_ROOT"];
+  const folder = process.env["CONTAINER_ROOT"];
   if (folder === undefined) {
-    throw new Error("set TIDEGATE_CONTAINER_ROOT to what scripts/nspawn-tree prints");
+    throw new Error("set CONTAINER_ROOT to what scripts/nspawn-tree prints");
   }
   return folder;
 }
