@@ -116,10 +116,10 @@ test.skipIf(!volume)(
 test.skipIf(!volume)(
   "a store that filled its volume itself starts again, is drained, and takes messages again",
   async () => {
-    const folder = smallVolume(32);
+    const folder = smallVolume(64);
     if (folder === null) return;
     const path = join(folder, "db");
-    const options = { store: { free_reserve_bytes: 1_000_000 } };
+    const options = { store: { free_reserve_bytes: 10_000_000 } };
     const first = await openedStore(path, options);
     await expect.poll(() => existsSync(join(path, "BALLAST")), { timeout: 15_000 }).toBe(true);
     const acknowledged = await fill(first, false);

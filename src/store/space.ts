@@ -8,9 +8,11 @@ const RESERVE_SHARE = 0.05;
 /** A compaction writes its tables (five of 4 MB and what they overlap) before it removes the old ones. */
 const COMPACTION_BYTES = 25_165_824;
 
-/** The ballast: at most so much, and at most this share of the volume. */
-const BALLAST_BYTES = 8_388_608;
+/** The ballast: at most so much, and at most this share of the volume, unless that is too little. */
+const BALLAST_BYTES = 10_485_760;
 const BALLAST_SHARE = 0.03;
+/** Opening writes what two logs hold, 4 MB each and the group that went over it, into tables. */
+const OPENING_BYTES = 9_437_184;
 export const BALLAST = "BALLAST";
 const CHUNK_BYTES = 262_144;
 
@@ -105,7 +107,7 @@ export class Space {
 
   get #ballastBytes(): number {
     const share = Math.floor(this.volumeBytes * BALLAST_SHARE);
-    return Math.min(BALLAST_BYTES, share, this.#reserveBytes);
+    return Math.min(BALLAST_BYTES, Math.max(share, OPENING_BYTES), this.#reserveBytes);
   }
 }
 
