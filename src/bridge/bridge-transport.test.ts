@@ -11,7 +11,6 @@ import {
   temporaryDirectory,
 } from "./mosquitto.testing.ts";
 import { CONNACK_OK, ScriptedServer } from "./scripted-server.testing.ts";
-import { bridgeFileFaults } from "./tls.ts";
 import { WebSocketRelay } from "./websocket-relay.testing.ts";
 
 let files: { path: string } & AsyncDisposable;
@@ -128,25 +127,6 @@ describe("bridge over TLS", () => {
     await using plain = await Mosquitto.start();
     await using test = await TestBridge.start({ server: `mqtts://127.0.0.1:${plain.tcpPort}` });
     expect(await test.trouble()).toMatch(/connection (reset|closed)|wrong version number/);
-  });
-
-  it("certificate files are judged before they are used", async () => {
-    const { ca, client, server, passphrase } = certificates;
-    const check = (more: Partial<BridgeConfig["tls"]>) =>
-      bridgeFileFaults(bridgeConfig({ tls: tls(more) }), "bridges.cloud");
-    const good = { cert_file: client.cert, key_file: client.key, key_password: passphrase };
-    expect(await check({ ca_file: ca, ...good })).toEqual([]);
-    expect(await check({ ...good, key_password: null })).toMatchObject([
-      { key: "bridges.cloud.tls.key_file" },
-    ]);
-    expect(await check({ cert_file: client.cert, key_file: server.key })).toMatchObject([
-      { key: "bridges.cloud.tls.key_file", value: server.key },
-    ]);
-    const missing = join(files.path, "missing.pem");
-    expect(await check({ ca_file: missing, cert_file: missing })).toMatchObject([
-      { key: "bridges.cloud.tls.ca_file", value: missing },
-      { key: "bridges.cloud.tls.cert_file" },
-    ]);
   });
 });
 

@@ -4,8 +4,8 @@ import { type TopicRule, targetFault } from "./mapping.ts";
 
 /**
  * What is wrong with one bridge's configuration that no single key shows. `key` is the bridge's
- * own key, such as `bridges.default`. Loops are found by `findLoop`, certificate files are looked
- * at by `bridgeFileFaults`. No secret is among the values.
+ * own key, such as `bridges.default`. Loops are found by `findLoop`, and certificate files are
+ * judged with those of the listeners. No secret is among the values.
  */
 export function bridgeFaults(cfg: BridgeConfig, key: string): Fault[] {
   const found: Fault[] = [];

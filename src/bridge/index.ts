@@ -22,4 +22,3 @@ export type { Mark, MarkTable, RepeatFilter } from "./repeat-filter.ts";
 export { createRepeatFilter } from "./repeat-filter.ts";
 export { allRuleNames } from "./rule-names.ts";
 export type { BridgeStatus, RuleStatus } from "./status.ts";
-export { bridgeFileFaults } from "./tls.ts";

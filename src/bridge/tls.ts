@@ -7,7 +7,7 @@ import {
   createSecureContext,
   type PeerCertificate,
 } from "node:tls";
-import type { BridgeConfig, Fault } from "../config/index.ts";
+import type { BridgeConfig } from "../config/index.ts";
 import { reasonOf } from "../errors/index.ts";
 import { expiryOf, type LinkCertificate } from "./certificates.ts";
 import { TlsFileError } from "./words.ts";
@@ -58,36 +58,6 @@ export async function loadTls(
   };
   checkTogether(cfg, options);
   return { options, fingerprint: hash.digest("hex") };
-}
-
-/**
- * What is wrong with a bridge's certificate files: unreadable, no PEM, a wrong passphrase, or a key
- * that does not belong to its certificate. `key` is the bridge's own key, such as `bridges.default`.
- */
-export async function bridgeFileFaults(cfg: BridgeConfig, key: string): Promise<Fault[]> {
-  const faults: Fault[] = [];
-  for (const name of ["ca_file", "cert_file", "key_file"] as const) {
-    const path = cfg.tls[name];
-    try {
-      await read(name, path);
-    } catch (err) {
-      faults.push({
-        kind: "value",
-        key: `${key}.tls.${name}`,
-        value: path,
-        expected: reasonOf(err),
-      });
-    }
-  }
-  if (faults.length > 0) return faults;
-  try {
-    await loadTls(cfg.tls);
-  } catch (err) {
-    const name = guilty(cfg.tls);
-    const value = cfg.tls[name];
-    faults.push({ kind: "value", key: `${key}.tls.${name}`, value, expected: reasonOf(err) });
-  }
-  return faults;
 }
 
 /** OpenSSL's codes for a passphrase that does not open the key, or is missing. */

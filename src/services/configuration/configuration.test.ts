@@ -376,6 +376,13 @@ describe("bridges", () => {
     const patch = { bridges: { b: { ...bridge, tls } } };
     await refused({ patch }, "bridges.b.tls.cert_file", /does not belong/);
   });
+
+  test("a file that cannot be read is refused", async () => {
+    const { refused } = await configuration();
+    const tls = { ca_file: "/does/not/exist.pem" };
+    const patch = { bridges: { b: { ...bridge, tls } } };
+    await refused({ patch }, "bridges.b.tls.ca_file", /cannot be read/);
+  });
 });
 
 test("an unreadable file is refused, not fatal", async () => {
