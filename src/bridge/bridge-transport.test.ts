@@ -1,7 +1,9 @@
-import { copyFile, writeFile } from "node:fs/promises";
+import { createPrivateKey } from "node:crypto";
+import { copyFile, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { BridgeConfig } from "../config/index.ts";
+import { reasonOf } from "../errors/index.ts";
 import { bridgeConfig, eventually, forward, TestBridge } from "./bridge.testing.ts";
 import {
   type Certificates,
@@ -106,11 +108,13 @@ describe("bridge over TLS", () => {
     expect(await none.trouble()).toMatch(
       /does not accept our certificate, see tls\.cert_file|connection (reset|closed)/,
     );
-    await using wrong = await TestBridge.start({
-      server,
-      tls: { ...withClient, key_password: "wrong" },
-    });
-    expect(await wrong.trouble()).toMatch(/tls\.key_file .*tls\.key_password does not open it/);
+    for (const password of ["wrong", await plausiblePassphrase(client.key)]) {
+      await using wrong = await TestBridge.start({
+        server,
+        tls: { ...withClient, key_password: password },
+      });
+      expect(await wrong.trouble()).toMatch(/tls\.key_file .*tls\.key_password does not open it/);
+    }
 
     const rotating = join(files.path, "rotating-ca.pem");
     await writeFile(rotating, "-----BEGIN nothing yet");
@@ -129,6 +133,19 @@ describe("bridge over TLS", () => {
     expect(await test.trouble()).toMatch(/connection (reset|closed)|wrong version number/);
   });
 });
+
+/** A wrong passphrase whose garbage ends like a key: OpenSSL does not call it a wrong one. */
+async function plausiblePassphrase(keyFile: string): Promise<string> {
+  const key = await readFile(keyFile);
+  for (let n = 0; n < 10_000; n++) {
+    try {
+      createPrivateKey({ key, passphrase: `wrong-${n}` });
+    } catch (err) {
+      if (!reasonOf(err).includes("bad decrypt")) return `wrong-${n}`;
+    }
+  }
+  throw new Error("every wrong passphrase is called one");
+}
 
 describe("bridge over WebSocket", () => {
   it.each([3, 4, 5] as const)("carries messages, protocol level %i", async (version) => {

@@ -134,6 +134,23 @@ describe("link", () => {
     );
   });
 
+  it("what ended the last connection is told until the next one has proved itself", async () => {
+    await using server = await ScriptedServer.start({
+      onPacket: (connection, { type }) => {
+        if (type !== CONNECT) return;
+        if (connection.number === 1) connection.socket.end(CONNACK_OK);
+        else connection.send(CONNACK_OK);
+      },
+    });
+    await using test = await TestBridge.start({ server: server.url, backoff_max_s: 1 });
+    await eventually(() => expect(server.connections).toHaveLength(2));
+    await test.connected();
+    expect(test.status().lastError).toMatch(/^connection closed by 127/);
+    await eventually(() =>
+      expect(test.status()).toMatchObject({ state: "connected", lastError: null }),
+    );
+  });
+
   it("a half-open connection is found by the keep alive, also under QoS 0 traffic", async () => {
     await using server = await ScriptedServer.start(accept);
     await using test = await TestBridge.start({

@@ -236,14 +236,18 @@ export class Link {
   #onUp(server: ServerUrl, connection: Connection): void {
     this.#timer?.cancel();
     this.#timer = null;
-    this.#lastError = null;
     this.#enter("connected");
     const stableMs = Math.min(STABLE_MS, this.#cfg.backoff_max_s * 1000);
     this.#isStable = false;
+    // A link that comes and goes must show why, also to those who look while it is there.
+    const errorBefore = this.#lastError;
     this.#stable = this.#deps.clock.after(stableMs, () => {
       this.#isStable = true;
       this.#backoff.reset();
       this.#candidates.succeeded();
+      if (this.#lastError !== errorBefore) return;
+      this.#lastError = null;
+      this.#deps.events.onChange();
     });
     const fields = { bridge: this.#name, server: addressOf(server), attempt: this.#attempt };
     this.#deps.log.say("info", "", fields, "bridge connected");

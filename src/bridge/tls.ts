@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, createPrivateKey } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import {
@@ -13,6 +13,8 @@ import { expiryOf, type LinkCertificate } from "./certificates.ts";
 import { TlsFileError } from "./words.ts";
 
 type TlsConfig = BridgeConfig["tls"];
+
+type LoadedOptions = ConnectionOptions & { readonly key?: Buffer; readonly passphrase?: string };
 
 /** Hears of the certificates of a dial. */
 export type CertificateListener = (role: LinkCertificate["role"], expiresMs: number) => void;
@@ -60,28 +62,35 @@ export async function loadTls(
   return { options, fingerprint: hash.digest("hex") };
 }
 
-/** OpenSSL's codes for a passphrase that does not open the key, or is missing. */
-const PASSPHRASE =
-  /bad decrypt|interrupted or cancelled|passphrase|pkcs12 cipherfinal|bad password/i;
-
-function checkTogether(cfg: TlsConfig, options: ConnectionOptions): void {
+function checkTogether(cfg: TlsConfig, options: LoadedOptions): void {
   try {
     createSecureContext(options);
   } catch (err) {
     const name = guilty(cfg);
-    const isLocked = name === "key_file" && PASSPHRASE.test(reasonOf(err));
-    const hint = isLocked ? "tls.key_password does not open it" : fitOf(name);
+    const hint = name === "key_file" ? keyTrouble(options) : "it holds no usable certificate";
     const reason = `tls.${name} ${cfg[name]} cannot be used: ${hint} (${reasonOf(err)})`;
     throw new TlsFileError(reason, { cause: err });
   }
 }
 
-function guilty(cfg: TlsConfig): "ca_file" | "key_file" {
-  return cfg.key_file === null ? "ca_file" : "key_file";
+/**
+ * Why a key and its certificate are of no use. The key is tried alone: what OpenSSL says of a wrong
+ * passphrase depends on whether the garbage it gave ends like a key, which one in 250 does.
+ */
+function keyTrouble({ key, passphrase }: LoadedOptions): string {
+  if (key === undefined) return "it is missing";
+  try {
+    createPrivateKey({ key, ...(passphrase !== undefined && { passphrase }) });
+    return "it does not fit tls.cert_file";
+  } catch {
+    return key.includes("ENCRYPTED")
+      ? "tls.key_password does not open it"
+      : "it holds no usable key";
+  }
 }
 
-function fitOf(name: "ca_file" | "key_file"): string {
-  return name === "key_file" ? "it does not fit tls.cert_file" : "it holds no usable certificate";
+function guilty(cfg: TlsConfig): "ca_file" | "key_file" {
+  return cfg.key_file === null ? "ca_file" : "key_file";
 }
 
 async function read(name: string, path: string | null): Promise<Buffer | null> {
