@@ -18,6 +18,8 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 const PROJECT = fileURLToPath(new URL("..", import.meta.url));
 /** ELF's numbers for processors (e_machine). */
 const MACHINE = { arm64: 183, x64: 62 } as const;
+/** Another than the project's. */
+const VERSION = "9.8.7-rc.1";
 /** Nothing is kept on a fresh clone: packages come from the registry first. */
 const TIMEOUT_MS = 180_000;
 
@@ -26,7 +28,7 @@ let directory = "";
 beforeAll(() => {
   directory = mkdtempSync(path.join(os.tmpdir(), "tidegate-stage-"));
   stage("arm64");
-  stage("x64");
+  stage("x64", VERSION);
 }, TIMEOUT_MS);
 
 afterAll(() => {
@@ -37,10 +39,14 @@ type Arch = keyof typeof MACHINE;
 
 const placeOf = (arch: Arch) => path.join(directory, arch, "usr/lib/tidegate");
 
-function stage(arch: Arch): void {
+function stage(arch: Arch, ...version: readonly string[]): void {
   const target = path.join(directory, arch);
-  execFileSync("scripts/stage", [arch, target], { cwd: PROJECT, stdio: "pipe" });
+  execFileSync("scripts/stage", [arch, target, ...version], { cwd: PROJECT, stdio: "pipe" });
 }
+
+/** What a package.json says its version is. */
+const versionIn = (folder: string): unknown =>
+  JSON.parse(readFileSync(path.join(folder, "package.json"), "utf8")).version;
 
 /** The processors that native code below a folder is for, by file. */
 function machines(folder: string): Map<string, number> {
@@ -74,13 +80,13 @@ it.each(["arm64", "x64"] as const)(
   },
 );
 
-it("the gateway staged for this machine starts with the pinned Node, and knows its version", () => {
+it("the gateway staged for this machine starts with the pinned Node, and says the version it was given", () => {
   const place = placeOf("x64");
   const node = path.join(place, "bin/node");
   const run = (...args: string[]) => execFileSync(node, args, { encoding: "utf8", cwd: "/" });
   expect(run("--version")).toBe(`v${readFileSync(path.join(PROJECT, ".node-version"), "utf8")}`);
-  const manifest = JSON.parse(readFileSync(path.join(PROJECT, "package.json"), "utf8"));
-  expect(run(path.join(place, "dist/main.js"), "--version").trim()).toBe(manifest.version);
+  expect(run(path.join(place, "dist/main.js"), "--version").trim()).toBe(VERSION);
+  expect(versionIn(placeOf("arm64"))).toBe(versionIn(PROJECT));
   const operator = path.join(directory, "tidegate.yaml");
   writeFileSync(operator, "listeners: { tcp: { port: 1884 } }\n");
   expect(() => run(path.join(place, "dist/main.js"), "check", operator)).not.toThrow();
@@ -93,4 +99,15 @@ it("what is staged again replaces what was there, and leaves other files alone",
   stage("x64");
   expect(readdirSync(place)).toContain("first-boot");
   expect(readdirSync(path.join(place, "dist"))).not.toContain("gone.js");
+});
+
+it("a version that is none is refused, and nothing is staged", () => {
+  const target = path.join(directory, "refused");
+  expect(() =>
+    execFileSync("scripts/stage", ["x64", target, '1.0.0", "main": "x'], {
+      cwd: PROJECT,
+      stdio: "pipe",
+    }),
+  ).toThrow(/is no version/);
+  expect(readdirSync(directory)).not.toContain("refused");
 });

@@ -91,7 +91,7 @@ make_tree() {
   local tree=$1
   cp --archive --reflink=auto -- "$base/tree/." "$tree"
   install -D -m 644 -- "$initrd/initrd.img" "$tree/boot/initrd.img"
-  "$root/scripts/stage" arm64 "$tree"
+  "$root/scripts/stage" arm64 "$tree" "$version"
   # Modes as they are in the repository: a clone may have been made with another umask.
   (cd -- "$root/firmware-image/rootfs" && tar --create --owner=0 --group=0 --mode='u=rwX,go=rX' .) |
     tar --extract --no-overwrite-dir --directory "$tree"

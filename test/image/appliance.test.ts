@@ -321,8 +321,12 @@ function expectCleanData(): void {
   expect(check.isClean, check.output).toBe(true);
 }
 
-function runningVersion(): Promise<string> {
-  return device.run("sed -n 's/^VERSION=//p' /usr/lib/tidegate-release | tr -d '\"'");
+/** The version that runs, of which the slot and the gateway say the same. */
+async function runningVersion(): Promise<string> {
+  const { version } = await device.answers(BOOT_DEADLINE_MS);
+  expect(await device.run("sed -n 's/^VERSION=//p' /usr/lib/tidegate-release")).toBe(version);
+  expect(JSON.parse(await device.update())).toMatchObject({ version });
+  return version;
 }
 
 /** Waits for words in what the API tells of updates. */

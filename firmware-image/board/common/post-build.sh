@@ -15,7 +15,8 @@ project=$(cd -- "$here/../../.." && pwd)
 # Where the data partition and the boot partition are mounted, and the operator's configuration goes.
 install -d -m 0755 "$target/data" "$target/boot/firmware" "$target/etc/tidegate"
 
-version=$(sed -n 's/^  "version": "\(.*\)",$/\1/p' "$project/package.json")
+# What the gateway calls itself: scripts/stage may have been told another than the project's.
+version=$(sed -n 's/^  "version": "\(.*\)",$/\1/p' "$target/usr/lib/tidegate/package.json")
 cat >"$target/usr/lib/tidegate-release" <<RELEASE
 VERSION=$version
 BUILD_DATE=$(date -u -d "@${SOURCE_DATE_EPOCH:-$(date +%s)}" +%Y-%m-%dT%H:%M:%SZ)
