@@ -82,7 +82,8 @@ make_boot() {
   find "$files" -exec touch --no-dereference --date="@$epoch" -- {} +
   rm -f -- "$file"
   truncate --size="${BOOT_SIZE}M" "$file"
-  mkfs.vfat -F 32 -n TIDEGATE -i "$VOLUME_ID" --invariant "$file" >/dev/null
+  # In this order: --invariant sets a number of its own.
+  mkfs.vfat -F 32 -n TIDEGATE --invariant -i "$VOLUME_ID" "$file" >/dev/null
   # In a fixed order, not in that of the folder on this machine. mtools takes SOURCE_DATE_EPOCH for the
   # times it makes up itself.
   (

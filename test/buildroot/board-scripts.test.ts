@@ -151,6 +151,9 @@ it.each(["rpi", "qemu"])("post-image lays out the whole card for %s", (board) =>
     "dos",
     `0x${layout("DISK_SIGNATURE")}`,
   ]);
+  const values = ["-o", "value", "-s", "UUID"];
+  const volume = run("blkid", ["-p", "-O", String(4 * MEBIBYTE), ...values, image]);
+  expect(volume.trim().replace("-", "")).toBe(layout("VOLUME_ID"));
   const slot = Number(layout("SLOT_SIZE"));
   expect(partitions).toEqual([
     { ...place("BOOT"), type: "c", bootable: true },

@@ -34,10 +34,11 @@ case $board in
     ;;
 esac
 
-# FAT32, 64 MiB, with a number that does not come from the clock.
+# FAT32, 64 MiB. Nothing comes from the clock, and the number is given after --invariant, which sets
+# one of its own.
 rm -f "$binaries/boot.vfat"
 truncate -s 64M "$binaries/boot.vfat"
-"$admin_tools/mkfs.fat" -F 32 -n TIDEGATE -i 54474154 "$binaries/boot.vfat" >/dev/null
+"$admin_tools/mkfs.fat" -F 32 -n TIDEGATE --invariant -i 54474154 "$binaries/boot.vfat" >/dev/null
 MTOOLS_SKIP_CHECK=1 "$tools/mcopy" -s -p -i "$binaries/boot.vfat" "$work/boot"/* ::
 
 # Empty, until the first start lets it grow to the end of the card.
