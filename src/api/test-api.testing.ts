@@ -7,14 +7,13 @@ import { checkRules, createAuth } from "../auth/index.ts";
 import { memoryTables } from "../auth/memory-table.testing.ts";
 import { createBackup } from "../backup/index.ts";
 import { createBans } from "../bans/index.ts";
-import { createBridges } from "../bridge/bridges.ts";
 import { MemoryBus } from "../bridge/bus.testing.ts";
+import { bridgeFaults, createBridges, findLoop, findRing } from "../bridge/index.ts";
 import { testOutboxes } from "../bridge/outbox.testing.ts";
-import type { BridgeConfig, Config } from "../config/index.ts";
+import type { Config } from "../config/index.ts";
 import { createDelayed } from "../delayed/index.ts";
 import { createLog } from "../log/index.ts";
 import { createMonitor } from "../monitor/index.ts";
-import { overlaps } from "../mqtt/index.ts";
 import {
   configWith,
   MemoryConfigStore,
@@ -180,8 +179,8 @@ export async function createTestApi(
       heldPorts: () => held,
       configChecks: {
         findLoop,
-        findRing: () => null,
-        bridgeFaults: () => [],
+        findRing,
+        bridgeFaults,
         checkAccess: (next) => checkRules(next.acl),
       },
       listeners: {
@@ -236,15 +235,3 @@ export async function createTestApi(
 }
 
 export type TestApi = Awaited<ReturnType<typeof createTestApi>>;
-
-/** The rule the bridge uses, without topic mapping. */
-function findLoop({ forwards, subscription }: BridgeConfig) {
-  for (const up of forwards) {
-    for (const down of subscription) {
-      if (overlaps(up.local_topic, down.local_topic || down.remote_topic)) {
-        return { forward: up.local_topic, subscription: down.remote_topic };
-      }
-    }
-  }
-  return null;
-}

@@ -6,7 +6,7 @@ const ROWS_PER_LOOK = 64;
 const SLICE_MS = 4;
 
 /** Gives the event loop turns during long work; one per list. */
-export interface Turns {
+interface Turns {
   /** To be awaited when true, after each row. */
   isDue(): boolean;
   take(): Promise<void>;

@@ -1,4 +1,3 @@
 export type { Ban, BanKind, NewBan } from "./ban.ts";
-export { BAN_KINDS } from "./ban.ts";
 export type { Bans, BansDeps, BanTable } from "./bans.ts";
 export { createBans } from "./bans.ts";

@@ -1,5 +1,4 @@
 export type { Bridge, BridgeDeps } from "./bridge.ts";
-export { createBridge } from "./bridge.ts";
 export type { BridgeEntry, Bridges, BridgesDeps } from "./bridges.ts";
 export { createBridges } from "./bridges.ts";
 export type { LinkCertificate } from "./certificates.ts";
@@ -10,7 +9,6 @@ export { findLoop, findRing } from "./loop.ts";
 export type { Rates } from "./meter.ts";
 export type {
   OutboundMessage,
-  Outbox,
   OutboxBounds,
   OutboxDropReason,
   OutboxEntry,
@@ -20,5 +18,4 @@ export type {
 export { outboxConfig } from "./outbox.ts";
 export type { Mark, MarkTable, RepeatFilter } from "./repeat-filter.ts";
 export { createRepeatFilter } from "./repeat-filter.ts";
-export { allRuleNames } from "./rule-names.ts";
 export type { BridgeStatus, RuleStatus } from "./status.ts";

@@ -1,10 +1,10 @@
 import type { MessageProperties } from "../mqtt/index.ts";
 
 /** User property with the gateways a message has passed through, its origin first: `id,id,…`. */
-export const VIA = "tidegate-via";
+const VIA = "tidegate-via";
 
 /** User property that tells one message of a bridge from another: `<epoch>.<number>`. */
-export const SEQ = "tidegate-seq";
+const SEQ = "tidegate-seq";
 
 /** A message that has passed through more gateways goes no further. */
 const MAX_HOPS = 8;

@@ -4,7 +4,6 @@ export type { EngineStore as BrokerStore } from "./engine-store.ts";
 export type { Emitter as BrokerEmitter } from "./exchange.ts";
 export { boundsWithin } from "./limits.ts";
 export type {
-  Admission,
   Authenticator,
   Authorizer,
   AutoSubscriptions,

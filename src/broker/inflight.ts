@@ -9,7 +9,7 @@ const FIRST_SLOTS = 16;
 /** An idle client has none. */
 const NO_SLOTS = new Uint8Array(0);
 /** Sequences from the oldest unacknowledged to the newest sent; below the number of Packet Identifiers. */
-export const MAX_SPAN = 32_768;
+const MAX_SPAN = 32_768;
 
 /**
  * The outgoing messages on their way to one client, by sequence. A ring of one byte for each

@@ -158,7 +158,7 @@ export function fromWire(wire: Properties): MessageProperties | null {
 }
 
 /** The wire form of a message's properties. */
-export function toWire(properties: MessageProperties): Properties {
+function toWire(properties: MessageProperties): Properties {
   const wire: Properties = {};
   if (properties.payloadFormatIndicator !== undefined) {
     wire.payloadFormatIndicator = properties.payloadFormatIndicator ? 1 : 0;

@@ -250,7 +250,7 @@ export class Rig {
 }
 
 /** MQTT.js with the messages it received. */
-export class TestClient {
+class TestClient {
   readonly mqtt: MqttClient;
   readonly received: Received[] = [];
 
@@ -296,7 +296,7 @@ export class TestClient {
 }
 
 /** Bytes on a socket, frame by frame. */
-export class RawClient {
+class RawClient {
   readonly socket: Socket;
   #buffer = Buffer.alloc(0);
   #isClosed = false;

@@ -7,7 +7,7 @@ import { shown } from "./format.ts";
 import { KEY_BY_PATH, KEYS, nearest } from "./keys.ts";
 
 /** Where the service keeps its data unless it is told otherwise. */
-export const DEFAULT_DATA_DIR = "/var/lib/tidegate";
+const DEFAULT_DATA_DIR = "/var/lib/tidegate";
 
 /** What `tidegate --help` prints. */
 export const USAGE = `Usage:

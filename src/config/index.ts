@@ -1,5 +1,5 @@
 export type { Command } from "./command-line.ts";
-export { DEFAULT_DATA_DIR, parseCommandLine, USAGE } from "./command-line.ts";
+export { parseCommandLine, USAGE } from "./command-line.ts";
 export { configErrors } from "./config-errors.ts";
 export { configPaths } from "./config-files.ts";
 export type {
@@ -18,7 +18,7 @@ export type { Fault, KeyRow, SchemaTree } from "./format.ts";
 export { isKeyRow, MASK } from "./format.ts";
 export type { Incident } from "./incidents.ts";
 export type { ConfigInput, LoadedConfig } from "./load.ts";
-export { checkFile, checkValues, DEFAULT_CONFIG_FILE, loadConfig } from "./load.ts";
+export { checkFile, checkValues, loadConfig } from "./load.ts";
 export { tagWidth } from "./modbus-schema.ts";
 export type { ConfigPatch } from "./patch.ts";
 export type { PemKind } from "./pem-files.ts";
@@ -33,7 +33,6 @@ export { prepareProvisioning } from "./provisioning.ts";
 export type { BridgeConfig, Config, ModbusConfig, SerialPortConfig } from "./schema.ts";
 export { bridgeValueFaults, completeBridge, SCHEMA } from "./schema.ts";
 export type { SecretHashing } from "./secrets.ts";
-export { masked } from "./secrets.ts";
 export type { ServerUrl } from "./server-url.ts";
 export { parseServerUrl } from "./server-url.ts";
 export type { StartReport } from "./start.ts";

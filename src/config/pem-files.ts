@@ -9,7 +9,7 @@ import { MASK } from "./format.ts";
 export type PemKind = "key" | "cert" | "ca";
 
 /** The largest PEM text, in bytes: a bundle of some 150 CA certificates. */
-export const MAX_PEM_BYTES = 262_144;
+const MAX_PEM_BYTES = 262_144;
 
 const NAME = /^(?:key|cert|ca)-[0-9a-f]{32}\.pem$/;
 

@@ -124,7 +124,7 @@ export async function settleProvisioned(
 }
 
 /** The record about the operator's file that is there now; null when there is none. */
-export function recordInForce(input: ConfigInput): ProvisionedRecord | null {
+function recordInForce(input: ConfigInput): ProvisionedRecord | null {
   const record = readRecord(configPaths(input.dataDir).provisioned);
   if (record === null) return null;
   return record.operator === contentHash(readOrNull(operatorPath(input))) ? record : null;

@@ -6,7 +6,7 @@ import { layerFaults, withoutEmpty } from "./layers.ts";
 import { parseYaml } from "./yaml-text.ts";
 
 /** What an appliance has other than the gateway by itself; there is no such file on a workstation. */
-export const DEFAULT_VENDOR_FILE = "/usr/lib/tidegate/defaults.yaml";
+const DEFAULT_VENDOR_FILE = "/usr/lib/tidegate/defaults.yaml";
 
 /** The appliance's defaults. @throws GatewayError as `loadConfig` */
 export function readVendorFile(env: Environment): Values {

@@ -12,10 +12,6 @@ export const CATALOGUE = {
   ACL_RULES_NOT_FOUND: { message: "there are no rules of {kind} {name}", status: 404 },
   ACL_SOURCE_EXISTS: { message: "there is a source {type} already", status: 400 },
   ACL_SOURCE_NOT_FOUND: { message: "there is no source {type}", status: 404 },
-  API_BODY_TOO_LARGE: {
-    message: "the request body is {bytes} bytes, expected at most {max}",
-    status: 400,
-  },
   API_KEY_INVALID: {
     message: "API key: {field}: {value} is not valid; expected {expected}",
     status: 400,
@@ -25,7 +21,6 @@ export const CATALOGUE = {
   API_KEY_NOT_FOUND: { message: "there is no API key named {name}", status: 404 },
   AUTHENTICATOR_EXISTS: { message: "there is an authenticator {id} already", status: 409 },
   AUTHENTICATOR_NOT_FOUND: { message: "there is no authenticator {id}", status: 404 },
-  AUTH_FILE_UNREADABLE: { message: "{key}: {path} cannot be read: {reason}", status: 400 },
   AUTH_OVERLOADED: {
     message: "too many passwords wait to be hashed; try again",
     status: 503,

@@ -1,2 +1,2 @@
 export type { Log, LogLevel } from "./log.ts";
-export { createLog, LOG_LEVELS, REDACTED } from "./log.ts";
+export { createLog, LOG_LEVELS } from "./log.ts";

@@ -1,7 +1,7 @@
 import { exceptionFault, ModbusFault } from "./fault.ts";
 
 /** Function codes used (MODBUS Application Protocol 1.1b3 §6). */
-export const FUNCTION = {
+const FUNCTION = {
   readCoils: 1,
   readDiscreteInputs: 2,
   readHoldingRegisters: 3,

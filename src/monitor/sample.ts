@@ -20,14 +20,7 @@ export interface Sample {
 export const GAUGES = ["connections", "liveConnections", "topics", "subscriptions"] as const;
 
 /** What was counted: within a longer interval it adds up. */
-export const DELTAS = [
-  "received",
-  "sent",
-  "dropped",
-  "actions",
-  "receivedBytes",
-  "sentBytes",
-] as const;
+const DELTAS = ["received", "sent", "dropped", "actions", "receivedBytes", "sentBytes"] as const;
 
 export const COLUMNS = [...GAUGES, ...DELTAS] as const;
 

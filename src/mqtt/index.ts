@@ -19,7 +19,7 @@ export type {
   StoredMessage,
 } from "./stored-message.ts";
 export type { Topic, TopicFilter } from "./topic.ts";
-export { MAX_STRING_BYTES, matches, overlaps, parseShare, topic, topicFilter } from "./topic.ts";
+export { MAX_STRING_BYTES, matches, parseShare, topic, topicFilter } from "./topic.ts";
 export type {
   ClientDetails,
   ClientInfo,

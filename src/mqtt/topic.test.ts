@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isGatewayError } from "../errors/index.ts";
-import { matches, overlaps, parseShare, topic, topicFilter } from "./topic.ts";
+import { matches, parseShare, topic, topicFilter } from "./topic.ts";
 
 const codeOf = (run: () => unknown): string => {
   try {
@@ -114,39 +114,6 @@ describe("matches", () => {
           expect(matches(filter.join("/"), name.join("/"))).toBe(matchesByLevels(filter, name));
         },
       ),
-      { numRuns: 5000 },
-    );
-  });
-});
-
-describe("overlaps", () => {
-  it.each([
-    ["a/#", "a/b/c", true],
-    ["a/+", "+/b", true],
-    ["a/+", "b/+", false],
-    ["a/#", "a", true],
-    ["a/b", "a", false],
-    ["#", "$SYS/x", false],
-    ["+/x", "$SYS/x", false],
-    ["$SYS/#", "$SYS/+", true],
-    ["#", "+/b", true],
-  ])("%s and %s: %s", (left, right, expected) => {
-    expect(overlaps(left, right)).toBe(expected);
-    expect(overlaps(right, left)).toBe(expected);
-  });
-
-  it("is true whenever one topic matches both", () => {
-    const level = fc.constantFrom("a", "b", "+");
-    const filter = fc
-      .tuple(fc.array(level, { minLength: 1, maxLength: 4 }), fc.boolean())
-      .map(([levels, hash]) => (hash ? [...levels, "#"] : levels).join("/"));
-    const name = fc
-      .array(fc.constantFrom("a", "b"), { minLength: 1, maxLength: 4 })
-      .map((levels) => levels.join("/"));
-    fc.assert(
-      fc.property(filter, filter, name, (left, right, t) => {
-        if (matches(left, t) && matches(right, t)) expect(overlaps(left, right)).toBe(true);
-      }),
       { numRuns: 5000 },
     );
   });

@@ -60,25 +60,7 @@ export function matches(filter: string, name: string): boolean {
   }
 }
 
-/** Whether some topic could match both filters: the question behind loops and ACL overlaps. */
-export function overlaps(left: string, right: string): boolean {
-  const a = left.split("/");
-  const b = right.split("/");
-  for (let i = 0; ; i++) {
-    const x = a[i];
-    const y = b[i];
-    if (x === "#" || y === "#") return !(i === 0 && (isSystem(x, y) || isSystem(y, x)));
-    if (x === undefined || y === undefined) return x === y;
-    if (i === 0 && (isSystem(x, y) || isSystem(y, x))) return false;
-    if (x !== "+" && y !== "+" && x !== y) return false;
-  }
-}
-
 const SHARE_PREFIX = "$share/";
-
-function isSystem(wildcard: string | undefined, level: string | undefined): boolean {
-  return (wildcard === "+" || wildcard === "#") && level?.startsWith("$") === true;
-}
 
 function endOfLevel(text: string, from: number): number {
   const slash = text.indexOf("/", from);

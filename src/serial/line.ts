@@ -42,7 +42,7 @@ const WATCH_MS = 1000;
 const WRITE_TIMEOUT_MS = 10_000;
 
 /** The line was not open, or did not take the bytes. */
-export class LineUnusable extends Error {
+class LineUnusable extends Error {
   constructor(reason: string) {
     super(reason);
     this.name = "LineUnusable";

@@ -1,4 +1,4 @@
-export type { AedesPacket, AedesSubscription, GatewayPersistence } from "./aedes/index.ts";
+export type { AedesPacket, AedesSubscription } from "./aedes/index.ts";
 export type {
   EngineStore,
   LoadedRetained,
@@ -9,7 +9,6 @@ export type {
   StoreRefusal,
   StoreState,
 } from "./engine-store.ts";
-export { RETAINED_IN_MEMORY_BYTES } from "./engine-store.ts";
 export type {
   DurableOutbox,
   OutboxConfig,
@@ -20,9 +19,7 @@ export type {
   OutboxPolicy,
   OutboxStatus,
 } from "./outbox/index.ts";
-export { OUTBOX_DROP_REASONS, OUTBOX_LANES } from "./outbox/index.ts";
 export type { RecordTable } from "./record-table.ts";
 export type { SetAside, StoreStatus, WriteCause, WriteCount, WriteCounts } from "./status.ts";
-export { WRITE_CAUSES } from "./status.ts";
 export type { Store, StoreConfig, StoreDeps } from "./store.ts";
 export { createStore } from "./store.ts";

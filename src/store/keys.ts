@@ -44,14 +44,14 @@ export type Table = (typeof TABLE)[keyof typeof TABLE];
 /** First byte of the keys another program's layout uses. */
 export const FOREIGN_TABLES = 0x20;
 
-export const QUEUE_KEY_BYTES = 13;
+const QUEUE_KEY_BYTES = 13;
 
 /** Where the sequence stands in a queue key. */
 export const SEQ_AT = 7;
 export const SEQ_BYTES = 6;
 
 /** Highest session, body or sequence number. */
-export const MAX_NUMBER = MAX_UINT48;
+const MAX_NUMBER = MAX_UINT48;
 
 export function writeSessionKey(out: ByteWriter, session: number): void {
   out.u8(TABLE.session);
@@ -159,7 +159,7 @@ export function sessionRange(table: Table, session: number): KeyRange {
 }
 
 /** Every key in a table that stands behind a name. */
-export function namedRange(table: Table, name: string): KeyRange {
+function namedRange(table: Table, name: string): KeyRange {
   return { gte: namedKey(table, name, ""), lt: textKey(table, `${name}\x01`) };
 }
 

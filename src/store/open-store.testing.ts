@@ -22,7 +22,7 @@ export function listeningLog(): { log: Log; lines: Record<string, unknown>[] } {
   return { log: createLog({ level: "debug" }, { write }), lines };
 }
 
-export const DEFAULTS: Config["store"] = {
+const DEFAULTS: Config["store"] = {
   durability: "fsync",
   commit_delay_ms: 20,
   max_commits_per_s: 0,

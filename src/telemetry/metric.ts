@@ -67,7 +67,7 @@ export interface Environment {
 }
 
 /** An opened source. `read` gives null where the sensor is missing. */
-export interface Probe<S> {
+interface Probe<S> {
   read(): S | null | Promise<S | null>;
   close?(): void;
 }

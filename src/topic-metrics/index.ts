@@ -5,4 +5,4 @@ export type {
   TopicMetricsDeps,
   TopicReport,
 } from "./topic-metrics.ts";
-export { createTopicMetrics, TOPIC_COUNTS } from "./topic-metrics.ts";
+export { createTopicMetrics } from "./topic-metrics.ts";

@@ -2,7 +2,7 @@ import type { Observer, QoS } from "../mqtt/index.ts";
 import type { Clock, Timer } from "../time/index.ts";
 
 /** What is counted for one topic; `in` is published to it, `out` sent from it to clients. */
-export const TOPIC_COUNTS = [
+const TOPIC_COUNTS = [
   "messages.in",
   "messages.out",
   "messages.dropped",

@@ -31,7 +31,7 @@ export function u16(value: number): Buffer {
   return Buffer.from([value >> 8, value & 0xff]);
 }
 
-export function u32(value: number): Buffer {
+function u32(value: number): Buffer {
   const out = Buffer.alloc(4);
   out.writeUInt32BE(value);
   return out;

@@ -6,7 +6,7 @@ export const OPERATIONS = ["write", "sync", "rename", "open", "unlink", "make"] 
 export type Operation = (typeof OPERATIONS)[number];
 
 /** Linux errno numbers. */
-export const ERRNO = { EIO: 5, ENOSPC: 28, EROFS: 30 } as const;
+const ERRNO = { EIO: 5, ENOSPC: 28, EROFS: 30 } as const;
 
 /** Which operations fail, and how. */
 export interface FaultPlan {

@@ -266,7 +266,7 @@ function isBefore(moment: Moment, cutNs: Moment): boolean {
 }
 
 /** Whether a filter of the kinds used here, exact or ending in `/#`, matches a topic. */
-export function fits(filter: string, topic: string): boolean {
+function fits(filter: string, topic: string): boolean {
   if (!filter.endsWith("/#")) return filter === topic;
   const level = filter.slice(0, -2);
   return topic === level || topic.startsWith(`${level}/`);

@@ -1,5 +1,5 @@
 /** Whether the long form was asked for: FAULTS=long. */
-export const IS_LONG = process.env["FAULTS"] === "long";
+const IS_LONG = process.env["FAULTS"] === "long";
 
 /** The seed of a run; FAULTS_SEED repeats one. */
 export const SEED = Number(process.env["FAULTS_SEED"] ?? 20_261_121);

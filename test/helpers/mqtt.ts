@@ -12,7 +12,7 @@ export interface Received {
 }
 
 /** A connected device that notes what it receives. */
-export interface Device {
+interface Device {
   readonly client: MqttClient;
   readonly received: Received[];
   /** Waits until `count` messages have come. */

@@ -2,8 +2,8 @@ import type { BuiltInDatabase } from "../mqtt-access-deps.ts";
 import { ApiError } from "./kit/index.ts";
 
 /** What EMQX calls the only authenticator there is. */
-export const MECHANISM = "password_based";
-export const BACKEND = "built_in_database";
+const MECHANISM = "password_based";
+const BACKEND = "built_in_database";
 export const AUTHENTICATOR_ID = `${MECHANISM}:${BACKEND}`;
 
 type Algorithm = NonNullable<BuiltInDatabase["password_hash_algorithm"]>;

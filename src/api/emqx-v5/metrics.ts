@@ -106,7 +106,7 @@ export function metricsRoutes({ node, metrics, statistics }: MetricsServices): r
 }
 
 /** `connections.count`, `connections.max` and so on. */
-export function statsOf(levels: Levels): Record<string, number> {
+function statsOf(levels: Levels): Record<string, number> {
   return Object.fromEntries(
     LEVEL_NAMES.flatMap((name) => [
       [`${name}.count`, levels[name].now],

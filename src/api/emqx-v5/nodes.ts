@@ -75,7 +75,7 @@ export function nodeRoutes(services: Pick<ApiServices, "node" | "statistics">): 
 }
 
 /** Refuses every name but this gateway's. @throws ApiError 404 NOT_FOUND */
-export function checkNode({ node }: Pick<ApiServices, "node">, name: string): void {
+function checkNode({ node }: Pick<ApiServices, "node">, name: string): void {
   if (name !== node.name) throw new ApiError(404, "NOT_FOUND", `Node not found: ${name}`);
 }
 

@@ -12,7 +12,6 @@ import {
   propertyBytes,
   Reader,
   readAck,
-  readAuth,
   readConnect,
   readDisconnect,
   readProperties,
@@ -109,7 +108,6 @@ test("any bytes given to any reader end in a packet or a refusal", () => {
     (bytes) => readSubscribe(false, bytes, 0, bytes.length, 100),
     (bytes) => readUnsubscribe(true, bytes, 0, bytes.length, 100),
     (bytes) => readDisconnect(true, bytes, 0, bytes.length),
-    (bytes) => readAuth(bytes, 0, bytes.length),
     (bytes) => readAck(PACKET.puback, true, bytes, 0, bytes.length),
     (bytes) => read(bytes, PACKET.publish),
   ];

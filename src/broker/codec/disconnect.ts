@@ -3,8 +3,8 @@ import { ByteSink, packet, Reader } from "./primitives.ts";
 import { type Properties, readProperties, writeProperties } from "./properties.ts";
 import { malformed, REASON, type ReasonCode } from "./reason-codes.ts";
 
-/** A DISCONNECT (MQTT 5.0 §3.14) or AUTH (§3.15). */
-export interface ReasonedPacket {
+/** A client's DISCONNECT (MQTT 5.0 §3.14). */
+interface Disconnect {
   readonly reasonCode: number;
   readonly properties: Properties;
 }
@@ -15,31 +15,16 @@ const CLIENT_DISCONNECTS = [
 ];
 
 /** @throws PacketFault 0x81, 0x82. */
-export function readDisconnect(
-  isV5: boolean,
-  buf: Buffer,
-  start: number,
-  end: number,
-): ReasonedPacket {
+export function readDisconnect(isV5: boolean, buf: Buffer, start: number, end: number): Disconnect {
   if (!isV5 && start !== end) throw malformed("DISCONNECT has a body");
-  const read = readReasoned(PACKET.disconnect, buf, start, end);
-  if (!CLIENT_DISCONNECTS.includes(read.reasonCode)) {
-    throw malformed("reason code may not stand in a client's DISCONNECT");
-  }
-  return read;
-}
-
-/** @throws PacketFault 0x81, 0x82. */
-export function readAuth(buf: Buffer, start: number, end: number): ReasonedPacket {
-  return readReasoned(PACKET.auth, buf, start, end);
-}
-
-function readReasoned(type: number, buf: Buffer, start: number, end: number): ReasonedPacket {
   const reader = new Reader(buf, start, end);
   if (reader.isDone) return { reasonCode: REASON.success, properties: {} };
   const reasonCode = reader.u8();
-  const properties = reader.isDone ? {} : readProperties(reader, type);
+  const properties = reader.isDone ? {} : readProperties(reader, PACKET.disconnect);
   if (!reader.isDone) throw malformed("packet has bytes after its last field");
+  if (!CLIENT_DISCONNECTS.includes(reasonCode)) {
+    throw malformed("reason code may not stand in a client's DISCONNECT");
+  }
   return { reasonCode, properties };
 }
 

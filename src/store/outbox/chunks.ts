@@ -109,7 +109,7 @@ export class KnownChunks {
 }
 
 /** The first place in ascending numbers at or behind which all are ≥ `seq`. */
-export function placeOf(seqs: readonly number[], seq: number): number {
+function placeOf(seqs: readonly number[], seq: number): number {
   let low = 0;
   let high = seqs.length;
   while (low < high) {

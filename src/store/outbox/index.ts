@@ -11,7 +11,6 @@ export type {
   OutboxPolicy,
   OutboxStatus,
 } from "./outbox.ts";
-export { OUTBOX_DROP_REASONS, OUTBOX_LANES } from "./outbox.ts";
 export { OutboxFace } from "./outbox-face.ts";
 export type { OutboxHost, OutboxTotals, OutboxWriter } from "./stored-outbox.ts";
 export { StoredOutbox } from "./stored-outbox.ts";

@@ -1,5 +1,5 @@
 export { later } from "../../serialize.ts";
-export { createTurns, inTurns, type Turns } from "../../turns.ts";
+export { createTurns, inTurns } from "../../turns.ts";
 export type { Answer } from "./answer.ts";
 export {
   ApiError,
@@ -13,7 +13,6 @@ export {
   text,
 } from "./answer.ts";
 export { bodyTypesOf } from "./body.ts";
-export { apiErrorOf } from "./errors.ts";
 export { sendNotFound } from "./not-found.ts";
 export type { Page, PageOptions } from "./paging.ts";
 export { PAGE_QUERY, pageSchema, paginate } from "./paging.ts";

@@ -1,2 +1,1 @@
-export { openApiText } from "./document.ts";
 export { docsPages } from "./pages.ts";
