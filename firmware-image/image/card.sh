@@ -62,7 +62,8 @@ collect_boot_files() {
   mkimage -q -A arm64 -T script -C none -n tidegate -d "$root/firmware-image/boot/boot.cmd" "$into/boot.scr" >/dev/null
 }
 
-# What each board's start reads, by name: a new package version may have moved it.
+# What each board's start reads, by name, and the drivers it needs: a new package version may have moved
+# or changed them.
 check_boards() {
   local files=$1 need
   for need in bootcode.bin start.elf fixup.dat start4.elf fixup4.dat u-boot.bin config.txt boot.scr \
@@ -73,6 +74,9 @@ check_boards() {
     compgen -G "$base/tree/usr/lib/firmware/brcm/brcmfmac434*-sdio.$need.txt" >/dev/null ||
       fail "the root misses the Wi-Fi settings of $need"
   done
+  "$root/node_modules/.bin/node" "$root/firmware-image/image/check-drivers.ts" --trees "$files" \
+    --aliases "$base/modules.alias" --initrd "$initrd/modules.load" --modules "$base/tree/usr/lib/modules" ||
+    fail "boards miss drivers: see firmware-image/debian/modules.keep and firmware-image/initrd/modules"
 }
 
 make_boot() {

@@ -2,7 +2,8 @@
 # The initrd: busybox, the modules of firmware-image/initrd/modules and their dependencies, and init.
 # Made without running anything of the image. To be sourced after cache.sh.
 
-# make_initrd TREE INTO: puts INTO/initrd.img, for the kernel whose modules are in TREE.
+# make_initrd TREE INTO: puts INTO/initrd.img, for the kernel whose modules are in TREE, and
+# INTO/modules.load, the names of those it loads.
 make_initrd() {
   local tree=$1 into=$2
   local version content=$into/content mark name path found
@@ -44,5 +45,6 @@ make_initrd() {
     find . -print0 | LC_ALL=C sort -z |
       cpio --null --create --format=newc --owner=+0:+0 --reproducible --quiet
   ) | zstd -19 --quiet --threads=1 >"$into/initrd.img"
+  mv -- "$content/modules.load" "$into"
   rm -r -- "$content"
 }

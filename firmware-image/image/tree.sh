@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # The root file system of a slot, as a folder. To be sourced after cache.sh and debian.sh.
 
-# Removes the kernel modules that modules.keep does not name and nobody it names depends on.
+# Removes the kernel modules that modules.keep does not name and nobody it names depends on. depmod has
+# listed them.
 keep_modules() {
   local folder=$1
-  depmod --basedir "${folder%/usr/lib/modules/*}" "$(basename -- "$folder")"
   # modules.dep: "MODULE: MODULES IT NEEDS", all of them, not only the next ones.
   sed -e '/^#/d' -e '/^$/d' -e 's|^|kernel/|' "$root/firmware-image/debian/modules.keep" |
     awk '
@@ -47,7 +47,20 @@ keep_firmware() {
   find "$folder" -type d -empty -delete
 }
 
-# The slot without anything of ours: Debian's root, kernel, modules, firmware.
+# The kernel must leave room in memory for the initrd. QEMU's U-Boot loads that 60 MiB after the kernel;
+# on the boards boot.cmd has it further up.
+readonly KERNEL_ROOM=$((60 * 1024 * 1024))
+check_kernel() {
+  local magic size
+  # The head of an arm64 Image: what it takes in memory at 16, and a magic number at 56.
+  magic=$(od --address-radix=n --format=x4 --skip-bytes=56 --read-bytes=4 -- "$1")
+  [[ $magic == *644d5241 ]] || fail "$1 is no plain arm64 kernel, which U-Boot could start"
+  size=$(od --address-radix=n --format=u8 --skip-bytes=16 --read-bytes=8 -- "$1")
+  ((size <= KERNEL_ROOM)) || fail "the kernel takes $((size)) bytes of memory, U-Boot has room for $KERNEL_ROOM"
+}
+
+# The slot without anything of ours: Debian's root, kernel, modules, firmware. Also modules.alias, of the
+# whole kernel: which module drives what.
 make_base() {
   local into=$1
   local tree=$into/tree
@@ -61,10 +74,13 @@ make_base() {
   find "$tree/usr/share/doc" -type d -empty -delete
   local version
   version=$(ls "$tree/usr/lib/modules")
+  depmod --basedir "$tree" "$version"
+  cp -- "$tree/usr/lib/modules/$version/modules.alias" "$into"
   keep_modules "$tree/usr/lib/modules/$version"
   keep_firmware "$tree/usr/lib/firmware"
   depmod --basedir "$tree" "$version"
   mv -- "$tree/boot/vmlinuz-$version" "$tree/boot/vmlinuz"
+  check_kernel "$tree/boot/vmlinuz"
 
   # Nothing is installed on the device, and its package lists would be copied to the data partition.
   # What is on it stands in the bill of materials, which is made from this file.
