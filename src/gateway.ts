@@ -18,7 +18,13 @@ import { type Broker, boundsWithin, createBroker, createSysTopics } from "./brok
 import { type Config, type ConfigStore, configPaths } from "./config/index.ts";
 import { createDelayed, type DelayedConfig } from "./delayed/index.ts";
 import { GatewayError, reasonOf } from "./errors/index.ts";
-import { createHealth, createProbe, loopbackOf, type ProbeDoors } from "./health/index.ts";
+import {
+  createBridgeReport,
+  createHealth,
+  createProbe,
+  loopbackOf,
+  type ProbeTerms,
+} from "./health/index.ts";
 import { createListeners, type Listeners } from "./listeners/index.ts";
 import type { Log } from "./log/index.ts";
 import { createModbus } from "./modbus/index.ts";
@@ -186,6 +192,10 @@ export function createGateway(deps: GatewayDeps): Gateway {
         }),
     },
     config.bridges,
+  );
+  const bridgeReport = createBridgeReport(
+    { log, clock, bridges: () => bridges.list().map(({ status }) => status) },
+    deps.runtimeDir ?? null,
   );
   let endOfChanges = () => {};
   const metrics = createMetrics([
@@ -360,7 +370,9 @@ export function createGateway(deps: GatewayDeps): Gateway {
     }
     if (next.listeners !== before.listeners || next.extra_listeners !== before.extra_listeners) {
       void tellPorts();
+      void tellProbe();
     }
+    if (next.update !== before.update) void tellProbe();
     delayed.configure(delayedConfig(next));
     if (next.mqtt !== before.mqtt || next.msq_len !== before.msq_len) followMqtt(next);
     broker.reconfigure({ retainer: retainerOf(next) });
@@ -387,6 +399,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     alarms,
     sysTopics,
     bridges,
+    bridgeReport,
     telemetry,
     telemetryPublisher,
     updates,
@@ -419,6 +432,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   }
 
   const tellPorts = () => writePortsFile(deps.runtimeDir ?? null, portsOf(listeners, api), log);
+  const tellProbe = () => probe.announce(probeTerms(applied, listeners, api));
 
   return {
     services,
@@ -434,7 +448,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
         throw err;
       }
       endOfChanges = configStore.onChange(follow);
-      await probe.announce(probeDoors(config, listeners, api));
+      await tellProbe();
       await tellPorts();
       isReady = true;
       health.ready(`listening on ${describe(portsOf(listeners, api))}`);
@@ -543,8 +557,11 @@ function portsOf(listeners: Listeners, api: Api): Ports {
   return Object.fromEntries([...doors, ...http]);
 }
 
-/** The doors a program on the device can go through: plain MQTT, else TLS that asks for no certificate. */
-function probeDoors({ http, tls }: Config, listeners: Listeners, api: Api): ProbeDoors {
+/**
+ * What a program on the device goes by. The doors it can go through: plain MQTT, else TLS that asks for no
+ * certificate.
+ */
+function probeTerms({ http, tls, update }: Config, listeners: Listeners, api: Api): ProbeTerms {
   const httpPort = api.status().ports.find(({ name }) => name === "http")?.tcpPort;
   const open = listeners.status();
   const plain = open.find(({ name }) => name === "tcp" || name.startsWith("tcp:"));
@@ -556,6 +573,7 @@ function probeDoors({ http, tls }: Config, listeners: Listeners, api: Api): Prob
       door === undefined
         ? null
         : { host: loopbackOf(door.bind), tcpPort: door.tcpPort, isTls: door === secure },
+    healthyS: update.healthy_s,
   };
 }
 

@@ -838,6 +838,14 @@ export const SCHEMA = {
       { reload: "live" },
     ),
   },
+  update: {
+    healthy_s: key(
+      int(10, 600),
+      300,
+      "How long a new version of the appliance has to be healthy before it is kept, s; asked by the version that installs it.",
+      { reload: "live" },
+    ),
+  },
   http: {
     enable: key(bool, true, "Serve the HTTP API."),
     bind: key(host, "::", 'Address to listen on; "::" is every IPv4 and IPv6 address.'),

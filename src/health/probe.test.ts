@@ -6,6 +6,7 @@ import { createLog } from "../log/index.ts";
 import { createProbe, loopbackOf } from "./index.ts";
 
 const log = createLog({ level: "fatal" });
+const NOTHING = { http: null, mqtt: null, healthyS: 300 };
 
 async function announced(directory: string): Promise<Map<string, string>> {
   const text = await readFile(join(directory, "probe"), "utf8");
@@ -20,19 +21,27 @@ async function announced(directory: string): Promise<Map<string, string>> {
 it("tells where to go and how to log in, for root and the gateway only", async () => {
   const directory = tempDir();
   const probe = createProbe({ log }, directory);
-  await probe.announce({ http: { host: "127.0.0.1", tcpPort: 8081 }, mqtt: null });
+  await probe.announce({ http: { host: "127.0.0.1", tcpPort: 8081 }, mqtt: null, healthyS: 300 });
   const found = await announced(directory);
   expect(found.get("http_port")).toBe("8081");
   expect(found.get("mqtt_port")).toBe("");
+  expect(found.get("healthy_s")).toBe("300");
   expect((await stat(join(directory, "probe"))).mode & 0o777).toBe(0o600);
   await probe.stop();
   await expect(announced(directory)).rejects.toThrow("ENOENT");
 });
 
+it("told again and again, the newest is what stays", async () => {
+  const directory = tempDir();
+  const probe = createProbe({ log }, directory);
+  await Promise.all([300, 20, 10].map((healthyS) => probe.announce({ ...NOTHING, healthyS })));
+  expect((await announced(directory)).get("healthy_s")).toBe("10");
+});
+
 it("knows its own login only, and lets it use one topic", async () => {
   const directory = tempDir();
   const probe = createProbe({ log }, directory);
-  await probe.announce({ http: null, mqtt: null });
+  await probe.announce(NOTHING);
   const found = await announced(directory);
   const username = found.get("username") ?? "";
   const password = Buffer.from(found.get("password") ?? "");
@@ -54,12 +63,12 @@ it("there is no such login where nobody is to probe, and another one at every st
   const passwords = new Set<string>();
   for (const directory of directories) {
     const probe = createProbe({ log }, directory);
-    await probe.announce({ http: null, mqtt: null });
+    await probe.announce(NOTHING);
     passwords.add((await announced(directory)).get("password") ?? "");
   }
   expect(passwords.size).toBe(2);
   const without = createProbe({ log }, null);
-  await without.announce({ http: null, mqtt: null });
+  await without.announce(NOTHING);
   expect(without.login({ username: "$tidegate-probe", password: Buffer.alloc(32) })).toBeNull();
 });
 

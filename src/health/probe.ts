@@ -34,6 +34,12 @@ export interface ProbeDoors {
   } | null;
 }
 
+/** What the device's programs are told. */
+export interface ProbeTerms extends ProbeDoors {
+  /** How long a new version of the device has to be healthy before it is kept, s. */
+  readonly healthyS: number;
+}
+
 /** Lets the device's health check go through the real doors without knowing anybody's password. */
 export interface Probe {
   /** The verdict on the probe's own login; null for everybody else's. */
@@ -42,10 +48,11 @@ export interface Probe {
   mayUse(use: Use): boolean | null;
   /**
    * Tells where to go and with which password, made for this start of the process: the file `probe` in
-   * the run-time directory, readable by the gateway and root, NAME=value lines
-   * `http_host http_port mqtt_host mqtt_port mqtt_tls username password topic`; what is closed is empty.
+   * the run-time directory, readable by the gateway and root, NAME=value lines `http_host http_port
+   * mqtt_host mqtt_port mqtt_tls username password topic healthy_s`; what is closed is empty. Told again,
+   * the newest counts.
    */
-  announce(doors: ProbeDoors): Promise<void>;
+  announce(terms: ProbeTerms): Promise<void>;
   /** Takes the file away. */
   stop(): Promise<void>;
 }
@@ -54,6 +61,19 @@ export interface Probe {
 export function createProbe(deps: { readonly log: Log }, directory: string | null): Probe {
   const log = deps.log.child({ part: "probe" });
   const password = Buffer.from(randomBytes(16).toString("hex"));
+  /** One after the other, so that the newest is what stays; never rejects. */
+  let written: Promise<void> = Promise.resolve();
+
+  async function write(text: string): Promise<void> {
+    if (directory === null) return;
+    const path = join(directory, FILE);
+    try {
+      await writeFile(`${path}.new`, text, { mode: 0o600 });
+      await rename(`${path}.new`, path);
+    } catch (err) {
+      log.error({ err, path }, "the device's health check cannot be told where to look");
+    }
+  }
 
   return {
     login(login) {
@@ -65,8 +85,7 @@ export function createProbe(deps: { readonly log: Log }, directory: string | nul
     },
     mayUse: ({ username, topic, qos, retain }) =>
       directory === null || username !== USERNAME ? null : topic === TOPIC && qos < 2 && !retain,
-    async announce({ http, mqtt }) {
-      if (directory === null) return;
+    announce({ http, mqtt, healthyS }) {
       const lines = {
         http_host: http?.host,
         http_port: http?.tcpPort,
@@ -76,17 +95,14 @@ export function createProbe(deps: { readonly log: Log }, directory: string | nul
         username: USERNAME,
         password: password.toString(),
         topic: TOPIC,
+        healthy_s: healthyS,
       };
       const text = Object.entries(lines).map(([name, value]) => `${name}=${value ?? ""}\n`);
-      const path = join(directory, FILE);
-      try {
-        await writeFile(`${path}.new`, text, { mode: 0o600 });
-        await rename(`${path}.new`, path);
-      } catch (err) {
-        log.error({ err, path }, "the device's health check cannot be told where to look");
-      }
+      written = written.then(() => write(text.join("")));
+      return written;
     },
     async stop() {
+      await written;
       if (directory !== null) await rm(join(directory, FILE), { force: true }).catch(() => {});
     },
   };

@@ -55,6 +55,13 @@ interface UpdateResult {
   readonly source: string | null;
   readonly error: string | null;
   readonly at: string | null;
+  /** What a new version on trial waits for. */
+  readonly trial: {
+    readonly since: string | null;
+    readonly until: string | null;
+    readonly latest: string | null;
+    readonly waitingFor: string | null;
+  } | null;
 }
 
 /** Updates of the device the gateway runs on. */

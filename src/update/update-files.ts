@@ -18,6 +18,19 @@ export interface UpdateResult {
   readonly error: string | null;
   /** ISO 8601. */
   readonly at: string | null;
+  /** null when it is not on trial. */
+  readonly trial: TrialView | null;
+}
+
+/** What a new version on trial waits for; times are ISO 8601. */
+export interface TrialView {
+  readonly since: string | null;
+  /** When it is kept, if everything stays as it is; null while something is wrong. */
+  readonly until: string | null;
+  /** When it has failed. */
+  readonly latest: string | null;
+  /** In words. */
+  readonly waitingFor: string | null;
 }
 
 /** A root slot as the boot loader finds it. */
@@ -79,6 +92,17 @@ function resultOf(found: Record<string, unknown> | null): UpdateResult | null {
     source: text(found["source"]),
     error: text(found["error"]),
     at: text(found["at"]),
+    trial: trialOf(found["trial"]),
+  };
+}
+
+function trialOf(found: unknown): TrialView | null {
+  if (!isObject(found)) return null;
+  return {
+    since: text(found["since"]),
+    until: text(found["until"]),
+    latest: text(found["latest"]),
+    waitingFor: text(found["waiting_for"]),
   };
 }
 

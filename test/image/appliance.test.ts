@@ -37,6 +37,7 @@ const PROVISIONING = `# A person's file: line ends of Windows, a byte order mark
 auth:
   users:
     - {username: ${SENSOR.username}, password: "${SENSOR.password}"}
+update: {healthy_s: 15}
 serial:
   scale: {device: ${SERIAL_DEVICE}, down_topic: scale/command}
 `;

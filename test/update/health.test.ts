@@ -14,7 +14,7 @@ const TRIAL = {
 } as const;
 /** What a slot that proved itself before is left alone with. */
 const FAILED = { ActiveState: "failed", Result: "exit-code", ExecMainStatus: "78" } as const;
-const TRIAL_FILE = "SLOT=B\nFROM=1.0.0\nTO=1.1.0\nSOURCE=api\nACTIVE=yes\n";
+const TRIAL_FILE = "SLOT=B\nFROM=1.0.0\nTO=1.1.0\nSOURCE=api\nHEALTHY_S=1\nBRIDGES=\nACTIVE=yes\n";
 
 function onTrial(): Device {
   const device = new Device("1.1.0");

@@ -187,6 +187,11 @@ describe.runIf(isRoot)("an update is installed by RAUC (as root)", () => {
   it("into the other slot, looked at, and started on trial with a reboot", async () => {
     const plain = makeBundle(directory, keys, { version: "1.2.0", isPlain: true });
     await startRauc(device, "A");
+    device.write("run/tidegate/probe", "http_port=8081\nhealthy_s=20\n");
+    device.write(
+      "run/tidegate/bridges",
+      "cloud connected\nbackup waiting connected once\nold disabled\n$(reboot) connected\nplant-2 connected\n",
+    );
     const { code, output } = await device.run("update", plain, "--source", "cli");
     expect(output).toContain("version 1.2.0 is installed; rebooting");
     expect(code).toBe(0);
@@ -200,7 +205,7 @@ describe.runIf(isRoot)("an update is installed by RAUC (as root)", () => {
       source: "cli",
     });
     expect(device.read("data/update/trial")).toBe(
-      "SLOT=B\nFROM=1.0.0\nTO=1.2.0\nSOURCE=cli\nACTIVE=yes\n",
+      "SLOT=B\nFROM=1.0.0\nTO=1.2.0\nSOURCE=cli\nHEALTHY_S=20\nBRIDGES=cloud plant-2\nACTIVE=yes\n",
     );
     expect(JSON.parse(device.read("data/update/slots.json"))).toMatchObject({
       running: "A",
@@ -237,8 +242,11 @@ describe.runIf(isRoot)("an update is installed by RAUC (as root)", () => {
   it("older too where a downgrade is allowed, and left to start with the next reboot where asked", async () => {
     const older = makeBundle(directory, keys, { version: "0.9.0", isPlain: true });
     await startRauc(device, "A");
+    // What is no number in bounds, as from a gateway that somebody broke into, does not count.
+    device.write("run/tidegate/probe", "healthy_s=0\nhealthy_s=10\n");
     expect((await device.run("update", older, "--allow-downgrade", "--no-reboot")).code).toBe(0);
     expect(device.status()).toMatchObject({ state: "installed", to: "0.9.0" });
+    expect(device.read("data/update/trial")).toContain("HEALTHY_S=300\nBRIDGES=\n");
     expect(device.state()).toMatchObject(trial);
     expect(device.hasRebooted).toBe(false);
   }, 60_000);

@@ -210,9 +210,24 @@ describe("GET /update", () => {
         },
       ],
       handing_over: false,
-      last: ended("1.2.0"),
+      last: { ...ended("1.2.0"), trial: null },
       history: [ended("1.2.0"), ended("1.1.0")],
     });
+  });
+
+  test("tells what a new version on trial waits for, and for how long", async () => {
+    const { call, tell } = await appliance();
+    const trial = {
+      since: "2026-11-22T10:00:00Z",
+      until: null,
+      latest: "2026-11-22T10:15:00Z",
+      waiting_for: "bridge cloud was connected before the update and is not since: refused",
+    };
+    tell({ state: "trial", progress: 100, to: "1.1.0", trial });
+    const { body } = await call("GET", "/update", { as: "viewer" });
+    expect(body).toMatchObject({ last: { state: "trial", to: "1.1.0", trial } });
+    tell({ state: "trial", progress: 100, to: "1.1.0", trial: "soon" });
+    expect((await call("GET", "/update")).body).toMatchObject({ last: { trial: null } });
   });
 
   test("files that are torn or nonsense read as nothing", async () => {

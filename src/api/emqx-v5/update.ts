@@ -28,6 +28,35 @@ const RESULT = {
   required: ["state", "progress", "from", "to", "source", "error", "at"],
 } as const;
 
+const MOMENT = { type: ["string", "null"], example: "2026-11-22T10:05:00Z" } as const;
+
+const LAST = {
+  ...RESULT,
+  type: ["object", "null"],
+  description: "The update under way, or the last one.",
+  properties: {
+    ...RESULT.properties,
+    trial: {
+      type: ["object", "null"],
+      description: "What a new version that runs on trial waits for; null otherwise.",
+      properties: {
+        since: { ...MOMENT, description: "When the trial of this start began." },
+        until: {
+          ...MOMENT,
+          description: "When it is kept if all stays well; null while something is wrong.",
+        },
+        latest: { ...MOMENT, description: "When it has failed." },
+        waiting_for: {
+          type: ["string", "null"],
+          example: "300 s in which everything stays healthy",
+        },
+      },
+      required: ["since", "until", "latest", "waiting_for"],
+    },
+  },
+  required: [...RESULT.required, "trial"],
+} as const;
+
 const SLOT = {
   type: "object",
   properties: {
@@ -50,11 +79,7 @@ const STATUS = {
       type: "boolean",
       description: "An update is coming in, or waits for the system to take it.",
     },
-    last: {
-      ...RESULT,
-      type: ["object", "null"],
-      description: "The update under way, or the last one.",
-    },
+    last: LAST,
     history: { type: "array", items: RESULT, description: "How updates ended, newest first." },
   },
   required: ["version", "slots", "handing_over", "last", "history"],
@@ -84,7 +109,7 @@ export function updateRoutes({ updates, statistics }: UpdateServices): readonly 
             attempts_left: slot.attemptsLeft,
           })),
           handing_over: isHandingOver,
-          last: last === null ? null : shown(last),
+          last: last === null ? null : { ...shown(last), trial: trialOf(last) },
           history: history.map(shown),
         });
       },
@@ -142,6 +167,12 @@ export function updateRoutes({ updates, statistics }: UpdateServices): readonly 
   ];
 }
 
-function shown({ progressPercent, ...result }: UpdateResultView) {
+function shown({ progressPercent, trial: _, ...result }: UpdateResultView) {
   return { ...result, progress: progressPercent };
+}
+
+function trialOf({ trial }: UpdateResultView) {
+  if (trial === null) return null;
+  const { waitingFor, ...moments } = trial;
+  return { ...moments, waiting_for: waitingFor };
 }
