@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import type { ApiServices } from "../../src/api/deps.ts";
 import { emqxRoutes, type Login } from "../../src/api/emqx-v5/index.ts";
 import type { Route } from "../../src/api/emqx-v5/kit/index.ts";
+import type { Services } from "../../src/services/index.ts";
 import { CONTRACT, NOT_SERVED } from "./emqx-contract.ts";
 import { table } from "./section.ts";
 
@@ -19,7 +19,7 @@ const PRIORITIES = ["P1", "P2", "P3"] as const;
 export function endpointTable(root: string): string {
   // Building the list uses no service; a handler would, and none runs here.
   const nothing = anything();
-  const routes = emqxRoutes(nothing as ApiServices, nothing as Login);
+  const routes = emqxRoutes(nothing as Services, nothing as Login);
   const served = new Map(routes.map((route) => [keyOf(route.method, route.path), route]));
   const listed = new Set<string>();
 

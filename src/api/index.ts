@@ -1,3 +1,3 @@
 export type { Api, ApiStatus } from "./api.ts";
 export { createApi } from "./api.ts";
-export type { ApiConfig, ApiDeps, ApiServices } from "./deps.ts";
+export type { ApiConfig, ApiDeps } from "./deps.ts";

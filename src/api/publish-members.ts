@@ -1,4 +1,4 @@
-import type { ApiServices, PublishRequest } from "./deps.ts";
+import type { PublishRequest, Services } from "../services/index.ts";
 import { failureOf, RESULT } from "./errors.ts";
 import { isJsonObject, type JsonObject, member } from "./json.ts";
 import { flag, integer, invalid, object, oneOf, optional, required, text } from "./parameters.ts";
@@ -46,7 +46,7 @@ export function readTopics(members: JsonObject): readonly string[] {
 /** Publishes message by message; a bad one does not hold up the others. */
 export async function publishBatch(
   batch: readonly unknown[],
-  services: ApiServices,
+  services: Services,
 ): Promise<BatchResult[]> {
   if (batch.length > MAX_BATCH) {
     throw invalid("the batch", batch.length, `at most ${MAX_BATCH} messages`);
@@ -56,7 +56,7 @@ export async function publishBatch(
   return results;
 }
 
-async function publishOne(item: unknown, services: ApiServices): Promise<BatchResult> {
+async function publishOne(item: unknown, services: Services): Promise<BatchResult> {
   if (!isJsonObject(item)) return { topic: "", code: RESULT.invalid };
   const given = member(item, "topic") ?? member(item, "topics");
   const topic = typeof given === "string" ? given : "";

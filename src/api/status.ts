@@ -1,5 +1,5 @@
 import type { FastifyInstance } from "fastify";
-import type { ApiServices } from "./deps.ts";
+import type { Services } from "../services/index.ts";
 import { statusOf, statusText } from "./emqx-v5/index.ts";
 import { sendJson } from "./raw-body.ts";
 
@@ -11,7 +11,7 @@ const RETRY_S = "15";
  * nothing a stranger on the network could use. EMQX answers with text here: `?format=text` has exactly
  * that, and without it `message` holds the words its health probes look for.
  */
-export function statusRoute(app: FastifyInstance, services: ApiServices): void {
+export function statusRoute(app: FastifyInstance, services: Services): void {
   app.get("/status", (request, reply) => {
     const { isReady, version, uptimeMs, configuration } = services.statistics.node();
     reply.header("retry-after", RETRY_S);

@@ -39,6 +39,7 @@ export interface BridgeFigures {
   };
 }
 
+/** The same of one of its rules. */
 export interface BridgeRuleFigures {
   readonly name: string;
   readonly direction: string;

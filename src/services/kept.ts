@@ -2,7 +2,7 @@ import type { Readable } from "node:stream";
 import type { Message } from "../mqtt/index.ts";
 
 /** What a ban names its clients by. */
-type BanKind =
+export type BanKind =
   | "clientid"
   | "username"
   | "peerhost"
@@ -10,7 +10,8 @@ type BanKind =
   | "username_re"
   | "peerhost_net";
 
-interface Ban {
+/** One ban; for ever where a time is null. */
+export interface Ban {
   readonly as: BanKind;
   readonly who: string;
   readonly by: string;
@@ -28,7 +29,8 @@ export interface BansService {
   clear(): Promise<void>;
 }
 
-interface BackupFile {
+/** A backup that is kept; `createdMs` is wall clock, ms. */
+export interface BackupFile {
   readonly name: string;
   readonly sizeBytes: number;
   readonly createdMs: number;
@@ -47,7 +49,8 @@ export interface BackupService {
   import(name: string): Promise<void>;
 }
 
-interface UpdateResult {
+/** How an update of the device stands or ended. */
+export interface UpdateResult {
   readonly state: string;
   readonly progressPercent: number;
   readonly from: string | null;
@@ -79,13 +82,15 @@ export interface UpdatesService {
     readonly last: UpdateResult | null;
     readonly history: readonly UpdateResult[];
   }>;
+  /** Resolves with the bytes that were handed over to the system. */
   receive(
     upload: { readonly stream: Readable; readonly sizeBytes: number | null },
     wish: { readonly allowDowngrade: boolean; readonly reboot: boolean },
   ): Promise<number>;
 }
 
-interface DelayedMessage {
+/** A message that waits; times in ms since 1970. */
+export interface DelayedMessage {
   readonly id: string;
   readonly message: Message;
   readonly publishedMs: number;

@@ -1,6 +1,7 @@
 import type { Config, ConfigPatch } from "../config/index.ts";
 import { GatewayError } from "../errors/index.ts";
 
+/** As EMQX names them; `ssl` is MQTT over TLS. */
 export type ListenerType = "tcp" | "ssl" | "ws" | "wss";
 
 /** How one listener is set; `path` counts for WebSocket, `tls` for `ssl` and `wss`. */
@@ -14,6 +15,7 @@ export interface ListenerSettings {
   readonly tls: Config["tls"];
 }
 
+/** A listener with its settings and how it stands. */
 export interface ListenerState {
   /** `tcp:default`: type and name. */
   readonly id: string;

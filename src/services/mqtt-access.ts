@@ -4,27 +4,30 @@ import type { Configuration } from "./configuration/index.ts";
 
 /** How passwords of the built-in database are kept, and by what its users are named. */
 export type BuiltInDatabase = NonNullable<Config["auth"]["built_in_database"]>;
+/** Where access rules come from. */
 export type AclSource = Config["acl"]["sources"][number];
 export type AclSourceType = AclSource["type"];
 
 /** What is beside the rules: the decision when none fits, what denial costs, what is remembered. */
 export type AclSettings = Pick<Config["acl"], "no_match" | "deny_action" | "cache">;
 
-interface DatabaseUser {
+/** A user of the built-in database, by its user name or client id. */
+export interface MqttUser {
   readonly userId: string;
   readonly isSuperuser: boolean;
 }
 
-interface ImportedUser extends DatabaseUser {
+/** A user from a file, its password in clear text or hashed elsewhere. */
+export interface ImportedUser extends MqttUser {
   readonly secret: { readonly password: string } | { readonly hash: string; readonly salt: string };
 }
 
 /** The users of the built-in database; changes count at once. */
 export interface MqttUsers {
   readonly size: number;
-  get(userId: string): DatabaseUser | null;
-  list(): Iterable<DatabaseUser>;
-  create(user: DatabaseUser & { readonly password: string }): Promise<void>;
+  get(userId: string): MqttUser | null;
+  list(): Iterable<MqttUser>;
+  create(user: MqttUser & { readonly password: string }): Promise<void>;
   update(
     userId: string,
     change: { readonly password: string | null; readonly isSuperuser: boolean },
@@ -38,7 +41,8 @@ export interface MqttUsers {
   }>;
 }
 
-interface AclRule {
+/** One rule of the built-in database; its topic may hold wildcards and placeholders. */
+export interface AclRule {
   readonly topic: string;
   readonly permission: "allow" | "deny";
   readonly action: "publish" | "subscribe" | "all";
@@ -46,22 +50,24 @@ interface AclRule {
   readonly retain: "all" | boolean;
 }
 
-interface OwnedRules {
+/** The rules of one client or user. */
+export interface OwnedRules {
   readonly name: string;
   readonly rules: readonly AclRule[];
 }
 
-type Owner = "clients" | "users";
+/** Whose rules: of a client id or of a user name. */
+export type RuleOwner = "clients" | "users";
 
 /** The rules of the built-in database; changes count at once. */
 export interface AclRules {
-  get(owner: Owner, name: string): readonly AclRule[] | null;
-  list(owner: Owner): Iterable<OwnedRules>;
-  count(owner: Owner): number;
+  get(owner: RuleOwner, name: string): readonly AclRule[] | null;
+  list(owner: RuleOwner): Iterable<OwnedRules>;
+  count(owner: RuleOwner): number;
   all(): readonly AclRule[];
-  create(owner: Owner, entries: readonly OwnedRules[]): Promise<void>;
-  put(owner: Owner, entry: OwnedRules): Promise<void>;
-  delete(owner: Owner, name: string): Promise<void>;
+  create(owner: RuleOwner, entries: readonly OwnedRules[]): Promise<void>;
+  put(owner: RuleOwner, entry: OwnedRules): Promise<void>;
+  delete(owner: RuleOwner, name: string): Promise<void>;
   putAll(rules: readonly AclRule[]): Promise<void>;
   clear(): Promise<void>;
 }

@@ -6,7 +6,10 @@ import type { Control } from "./control.ts";
 export interface Settings {
   /** With every change, also those that wait for the restart under way. */
   stored(): Config;
-  /** @throws what `Configuration.change` throws; then nothing is changed */
+  /**
+   * A restart that is needed follows two seconds later.
+   * @throws what `Configuration.change` throws; then nothing is changed
+   */
   change(patch: Readonly<Record<string, unknown>>): Promise<void>;
 }
 

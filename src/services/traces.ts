@@ -26,6 +26,7 @@ export interface TraceService {
   ): Promise<{ readonly text: string; readonly position: number; readonly isEnd: boolean } | null>;
 }
 
+/** A trace and how far it is. */
 export interface TraceState {
   readonly spec: TraceRequest;
   readonly status: "waiting" | "running" | "stopped";

@@ -1,4 +1,4 @@
-import type { AlarmView, ApiServices } from "../deps.ts";
+import type { AlarmView, Services } from "../../services/index.ts";
 import {
   ApiError,
   noContent,
@@ -12,7 +12,7 @@ import {
 } from "./kit/index.ts";
 
 /** What the alarm operations are made of. */
-export type AlarmServices = Pick<ApiServices, "node" | "alarms">;
+export type AlarmServices = Pick<Services, "node" | "alarms">;
 
 const TEST = "src/api/emqx-v5/alarms.test.ts";
 

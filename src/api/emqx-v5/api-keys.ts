@@ -1,4 +1,4 @@
-import type { ApiKeyChange, ApiKeyView, ApiServices } from "../deps.ts";
+import type { ApiKey, ApiKeyChange, Services } from "../../services/index.ts";
 import { noContent, ok, parseTime, type Route, route, timestampS } from "./kit/index.ts";
 
 const NAME = {
@@ -72,7 +72,7 @@ const common = {
 } as const;
 
 /** `/api_key` (reference §5.2); what a dashboard sends back of a key is tolerated. */
-export function apiKeyRoutes({ apiKeys }: Pick<ApiServices, "apiKeys">): readonly Route[] {
+export function apiKeyRoutes({ apiKeys }: Pick<Services, "apiKeys">): readonly Route[] {
   return [
     route({
       ...common,
@@ -158,7 +158,7 @@ function changeOf(body: {
   return { desc, enable, role, expiredAtMs: isNever ? null : parseTime(at, "s") };
 }
 
-function shown(key: ApiKeyView) {
+function shown(key: ApiKey) {
   return {
     name: key.name,
     api_key: key.apiKey,

@@ -1,4 +1,4 @@
-import type { BuiltInDatabase } from "../mqtt-access-deps.ts";
+import type { BuiltInDatabase } from "../../services/index.ts";
 import { ApiError } from "./kit/index.ts";
 
 /** What EMQX calls the only authenticator there is. */

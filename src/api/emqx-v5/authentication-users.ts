@@ -1,4 +1,4 @@
-import type { MqttUser } from "../mqtt-access-deps.ts";
+import type { MqttUser } from "../../services/index.ts";
 import type { AuthenticationServices } from "./authentication.ts";
 import { AUTHENTICATOR_ID } from "./authentication-schemas.ts";
 import {

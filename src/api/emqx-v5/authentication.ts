@@ -1,4 +1,4 @@
-import type { ApiServices } from "../deps.ts";
+import type { Services } from "../../services/index.ts";
 import {
   AUTHENTICATOR,
   AUTHENTICATOR_BODY,
@@ -12,7 +12,7 @@ import { ApiError, noContent, ok, type Route, route } from "./kit/index.ts";
 import { shownMetrics, statusSchema } from "./source-status.ts";
 
 /** What the operations on MQTT clients' logins are made of. */
-export type AuthenticationServices = Pick<ApiServices, "node" | "mqttAccess">;
+export type AuthenticationServices = Pick<Services, "node" | "mqttAccess">;
 
 const common = {
   tag: "Authentication",

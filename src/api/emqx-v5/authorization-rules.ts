@@ -1,4 +1,4 @@
-import type { AclRule, OwnedRules, RuleOwner } from "../mqtt-access-deps.ts";
+import type { AclRule, OwnedRules, RuleOwner } from "../../services/index.ts";
 import type { AuthorizationServices } from "./authorization.ts";
 import {
   ApiError,

@@ -1,5 +1,4 @@
-import type { ApiServices } from "../deps.ts";
-import type { AclSource, AclSourceType, Position } from "../mqtt-access-deps.ts";
+import type { AclSource, AclSourceType, Position, Services } from "../../services/index.ts";
 import { authorizationRuleRoutes } from "./authorization-rules.ts";
 import {
   ApiError,
@@ -13,7 +12,7 @@ import {
 import { shownMetrics, statusSchema } from "./source-status.ts";
 
 /** What the operations on MQTT clients' rights are made of. */
-export type AuthorizationServices = Pick<ApiServices, "node" | "mqttAccess">;
+export type AuthorizationServices = Pick<Services, "node" | "mqttAccess">;
 
 const common = {
   tag: "Authorization",

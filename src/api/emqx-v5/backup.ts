@@ -1,4 +1,4 @@
-import type { BackupFileView, BackupService } from "../feature-deps.ts";
+import type { BackupFile, BackupService } from "../../services/index.ts";
 import {
   ApiError,
   type Caller,
@@ -60,7 +60,7 @@ export function backupRoutes({
   readonly backup: BackupService;
 }): readonly Route[] {
   const described = { tag: "Data Backup", section: "5.13", priority: "P3", test: TEST } as const;
-  const shown = ({ name, sizeBytes, createdMs }: BackupFileView) => ({
+  const shown = ({ name, sizeBytes, createdMs }: BackupFile) => ({
     filename: name,
     node: node.name,
     created_at: timestampS(createdMs),

@@ -1,5 +1,5 @@
 import { linearRegex } from "../../regex/index.ts";
-import type { BanKind, BansService, BanView } from "../feature-deps.ts";
+import type { Ban, BanKind, BansService } from "../../services/index.ts";
 import {
   ApiError,
   noContent,
@@ -177,14 +177,14 @@ export function bannedRoutes({ bans }: { readonly bans: BansService }): readonly
   ];
 }
 
-function shown(ban: BanView) {
+function shown(ban: Ban) {
   const { as, who, by, reason, atMs, untilMs } = ban;
   const until = untilMs === null ? "infinity" : timestampS(untilMs);
   return { as, who, by, reason, at: timestampS(atMs), until };
 }
 
 /** Null when all are wanted. @throws ApiError for several filters, GatewayError REGEX_INVALID */
-function filterOf(query: Readonly<Record<string, unknown>>): ((ban: BanView) => boolean) | null {
+function filterOf(query: Readonly<Record<string, unknown>>): ((ban: Ban) => boolean) | null {
   const names = Object.keys(FILTERS).filter((name) => query[name] !== undefined);
   const [name] = names;
   if (names.length > 1) {

@@ -1,5 +1,5 @@
 import { type BridgeConfig, parseServerUrl } from "../../config/index.ts";
-import type { BridgesApi, BridgeView } from "../bridge-deps.ts";
+import type { BridgesService, BridgeView } from "../../services/index.ts";
 import { ApiError, formatDuration, parseDuration } from "./kit/index.ts";
 
 /** A connector as it comes in, its shape checked; what is left out stays, or takes our default. */
@@ -41,7 +41,7 @@ const VERSION = { v3: 3, v4: 4, v5: 5 } as const;
 export async function linkValues(
   body: ConnectorBody,
   stored: BridgeConfig | null,
-  bridges: Pick<BridgesApi, "keepPem">,
+  bridges: Pick<BridgesService, "keepPem">,
 ): Promise<Record<string, unknown>> {
   const isSecure = body.ssl?.enable ?? isTls(stored?.server ?? null);
   const text = body.server ?? (stored === null ? undefined : showServer(stored));
@@ -72,7 +72,7 @@ export async function linkValues(
 async function tlsValues(
   ssl: SslBody,
   stored: BridgeConfig | null,
-  bridges: Pick<BridgesApi, "keepPem">,
+  bridges: Pick<BridgesService, "keepPem">,
 ): Promise<Record<string, unknown>> {
   const file = async (key: "ca" | "cert" | "key", value: string | undefined) => {
     if (value === undefined) return {};

@@ -1,4 +1,4 @@
-import type { BridgeRuleView, BridgeStatusView } from "../bridge-deps.ts";
+import type { BridgeRuleView, BridgeStatusView } from "../../services/index.ts";
 
 const NAMES = {
   matched: "Messages the rule selected.",

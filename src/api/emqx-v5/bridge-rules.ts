@@ -1,5 +1,5 @@
 import type { BridgeConfig } from "../../config/index.ts";
-import type { BridgeRuleView, BridgesApi, BridgeView } from "../bridge-deps.ts";
+import type { BridgeRuleView, BridgesService, BridgeView } from "../../services/index.ts";
 import { ApiError } from "./kit/index.ts";
 
 /** EMQX's names of the directions: an action sends to the cloud, a source brings down. */
@@ -43,7 +43,7 @@ const DIRECTION = { actions: "forward", sources: "subscription" } as const;
 const KEY = { actions: "forwards", sources: "subscription" } as const;
 
 /** Every rule of one kind, of all bridges. */
-export function rulesOf(bridges: BridgesApi, kind: RuleKind): readonly FoundRule[] {
+export function rulesOf(bridges: BridgesService, kind: RuleKind): readonly FoundRule[] {
   return bridges
     .list()
     .flatMap((bridge) =>
@@ -61,7 +61,7 @@ export function nameOf(id: string): string {
 }
 
 /** @throws ApiError 404 NOT_FOUND */
-export function findRule(bridges: BridgesApi, kind: RuleKind, id: string): FoundRule {
+export function findRule(bridges: BridgesService, kind: RuleKind, id: string): FoundRule {
   const name = nameOf(id);
   const found = rulesOf(bridges, kind).find((rule) => rule.status.name === name);
   if (found !== undefined) return found;

@@ -1,4 +1,4 @@
-import type { BridgeView } from "../bridge-deps.ts";
+import type { BridgeView } from "../../services/index.ts";
 import { linkValues, showLink, showStatus } from "./bridge-link.ts";
 import { METRICS_ANSWER, metricsOf } from "./bridge-metrics.ts";
 import { editedRules, nameOf, type RuleKind, ruleValues, showParameters } from "./bridge-rules.ts";

@@ -4,10 +4,10 @@ import { WireClient } from "../../broker/wire.testing.ts";
 import type { Config } from "../../config/index.ts";
 import { createClients } from "../../services/clients.ts";
 import { configWith } from "../../services/configuration/memory-config-store.testing.ts";
+import type { Services } from "../../services/index.ts";
 import { createPublisher } from "../../services/publish.ts";
 import { createRetainedMessages } from "../../services/retained.ts";
 import { createSubscriptions } from "../../services/subscriptions.ts";
-import type { ApiServices } from "../deps.ts";
 import type { Method, Route } from "./kit/index.ts";
 import { startApi, type TestRoutes } from "./kit/kit.testing.ts";
 
@@ -19,7 +19,7 @@ export const NODE = "tidegate@127.0.0.1";
 export const KEEP = { clean: false, properties: { sessionExpiryInterval: 600 } };
 
 export type BrokerServices = Pick<
-  ApiServices,
+  Services,
   "node" | "clients" | "subscriptions" | "publisher" | "retained"
 >;
 

@@ -1,10 +1,10 @@
-import type { ApiServices } from "../deps.ts";
+import type { Services } from "../../services/index.ts";
 import { ApiError, inTurns, noContent, ok, type Route, route } from "./kit/index.ts";
 
 /** What a client's remembered decisions are made of. */
 export interface ClientAuthorizationServices {
-  readonly clients: Pick<ApiServices["clients"], "details">;
-  readonly mqttAccess: Pick<ApiServices["mqttAccess"], "rememberedDecisions" | "forgetDecisions">;
+  readonly clients: Pick<Services["clients"], "details">;
+  readonly mqttAccess: Pick<Services["mqttAccess"], "rememberedDecisions" | "forgetDecisions">;
 }
 
 const TEST = "src/api/emqx-v5/client-authorization.test.ts";

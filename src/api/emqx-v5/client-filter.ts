@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import type { ApiServices, SessionFilter } from "../deps.ts";
+import type { Services, SessionFilter } from "../../services/index.ts";
 import { FIELD_NAMES } from "./client-view.ts";
 import { ApiError, parseTime } from "./kit/index.ts";
 import { checkNode, NODE } from "./node-name.ts";
@@ -78,7 +78,7 @@ export interface ClientSelection {
 }
 
 /** @throws ApiError 400 INVALID_PARAMETER, 400 BAD_REQUEST, 500 NODE_DOWN */
-export function selectionOf(query: ClientQuery, node: ApiServices["node"]): ClientSelection {
+export function selectionOf(query: ClientQuery, node: Services["node"]): ClientSelection {
   checkNode(query.node, node);
   const { clientid, username, conn_state: state, clean_start: cleanStart } = query;
   const isOnline = state === "idle" ? undefined : state && state === "connected";

@@ -1,5 +1,5 @@
 import { qos, topicFilter, type WantedSubscription } from "../../mqtt/index.ts";
-import type { ApiServices } from "../deps.ts";
+import type { Services } from "../../services/index.ts";
 import { ApiError, inTurns, noContent, ok, type Route, route } from "./kit/index.ts";
 import {
   FILTER_PROPERTY,
@@ -9,7 +9,7 @@ import {
 } from "./subscription-view.ts";
 
 /** What a client's subscriptions are made of. */
-export type ClientSubscriptionServices = Pick<ApiServices, "node" | "subscriptions">;
+export type ClientSubscriptionServices = Pick<Services, "node" | "subscriptions">;
 
 const TEST = "src/api/emqx-v5/client-subscriptions.test.ts";
 const TAG = "Clients";

@@ -1,4 +1,4 @@
-import type { ApiServices } from "../deps.ts";
+import type { Services } from "../../services/index.ts";
 import { CLIENT_QUERY, selectionOf } from "./client-filter.ts";
 import { CLIENT, clientView } from "./client-view.ts";
 import {
@@ -15,7 +15,7 @@ import {
 } from "./kit/index.ts";
 
 /** What the client operations are made of. */
-export type ClientServices = Pick<ApiServices, "node" | "clients">;
+export type ClientServices = Pick<Services, "node" | "clients">;
 
 const TEST = "src/api/emqx-v5/clients.test.ts";
 const TAG = "Clients";

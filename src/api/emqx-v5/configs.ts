@@ -1,5 +1,5 @@
 import { isGatewayError } from "../../errors/index.ts";
-import type { SettingsService } from "../feature-deps.ts";
+import type { Settings } from "../../services/index.ts";
 import { defaultsOfRoot, readRoot, shownRoot } from "./config-fields.ts";
 import { ALL_ROOTS, ROOTS, ZONE_ROOTS } from "./config-roots.ts";
 import { parseHocon, printHocon } from "./hocon.ts";
@@ -27,7 +27,7 @@ export function configRoutes({
   settings,
 }: {
   readonly node: { readonly name: string };
-  readonly settings: SettingsService;
+  readonly settings: Settings;
 }): readonly Route[] {
   const described = { tag: "Configs", section: "5.11.2", test: TEST } as const;
   const zone = () =>

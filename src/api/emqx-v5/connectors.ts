@@ -1,13 +1,12 @@
 import { isGatewayError } from "../../errors/index.ts";
-import type { BridgesApi, BridgeView } from "../bridge-deps.ts";
-import type { ApiServices } from "../deps.ts";
+import type { BridgesService, BridgeView, Services } from "../../services/index.ts";
 import { linkValues, showLink, showStatus } from "./bridge-link.ts";
 import { nameOf } from "./bridge-rules.ts";
 import { closed, ENABLE_PARAMS, LINK_MEMBERS, NAME, SHOWN_MEMBERS } from "./bridge-schemas.ts";
 import { ApiError, created, noContent, ok, type Route, route } from "./kit/index.ts";
 
 /** What connectors, actions and sources are made of. */
-export type BridgeServices = Pick<ApiServices, "node" | "bridges">;
+export type BridgeServices = Pick<Services, "node" | "bridges">;
 
 const TEST = "src/api/emqx-v5/connectors.test.ts";
 
@@ -168,7 +167,7 @@ export function connectorRoutes({ node, bridges }: BridgeServices): readonly Rou
 
 /** @throws ApiError 400 TEST_FAILED with the reason */
 export async function probe(
-  bridges: BridgesApi,
+  bridges: BridgesService,
   name: string,
   values: Readonly<Record<string, unknown>>,
 ): Promise<void> {
@@ -183,7 +182,11 @@ export async function probe(
 }
 
 /** @throws ApiError 400 BAD_REQUEST when it is disabled or did not connect */
-export async function startBridge(bridges: BridgesApi, name: string, what: string): Promise<void> {
+export async function startBridge(
+  bridges: BridgesService,
+  name: string,
+  what: string,
+): Promise<void> {
   if (!bridges.get(name).config.enable) {
     throw new ApiError(400, "BAD_REQUEST", `Forbidden operation, ${what} not enabled`);
   }

@@ -1,5 +1,5 @@
 import { topic } from "../../mqtt/index.ts";
-import type { DelayedService, DelayedView, TopicSettingsService } from "../feature-deps.ts";
+import type { DelayedMessage, DelayedService, TopicSettings } from "../../services/index.ts";
 import {
   ApiError,
   noContent,
@@ -103,13 +103,13 @@ export function delayedRoutes({
 }: {
   readonly node: { readonly name: string };
   readonly delayed: DelayedService;
-  readonly topicSettings: TopicSettingsService;
+  readonly topicSettings: TopicSettings;
 }): readonly Route[] {
   const settings = () => {
     const { enable, maxMessages } = topicSettings.delayed();
     return { enable, max_delayed_messages: maxMessages };
   };
-  const shown = (row: DelayedView) => {
+  const shown = (row: DelayedMessage) => {
     const { id, message, publishedMs, delayS, remainingMs, expectedMs } = row;
     return {
       msgid: id,
@@ -239,7 +239,7 @@ export function delayedRoutes({
   ];
 }
 
-function senderOf({ message: { origin } }: DelayedView) {
+function senderOf({ message: { origin } }: DelayedMessage) {
   if (origin.kind === "client") {
     return { from_clientid: origin.clientId, from_username: origin.username };
   }

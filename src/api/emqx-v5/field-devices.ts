@@ -1,8 +1,8 @@
-import type { ApiServices, FieldDevicesApi } from "../deps.ts";
+import type { FieldDevicesService, Services } from "../../services/index.ts";
 import { created, noContent, ok, type Route, route } from "./kit/index.ts";
 
 /** What these operations are made of. */
-export type FieldDeviceServices = Pick<ApiServices, "fieldDevices">;
+export type FieldDeviceServices = Pick<Services, "fieldDevices">;
 
 const TEST = "test/system/field-devices.test.ts";
 
@@ -25,7 +25,7 @@ interface Kind {
   readonly what: string;
   readonly example: Readonly<Record<string, unknown>>;
   readonly devices: Pick<
-    FieldDevicesApi["serialPorts"] | FieldDevicesApi["modbusLines"],
+    FieldDevicesService["serialPorts"] | FieldDevicesService["modbusLines"],
     "list" | "get" | "create" | "replace" | "remove"
   >;
 }

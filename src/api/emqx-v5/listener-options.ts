@@ -1,5 +1,5 @@
 import { MASK } from "../../config/index.ts";
-import type { ListenerChange, ListenerState, ListenerType } from "../feature-deps.ts";
+import type { ListenerChange, ListenerState, ListenerType } from "../../services/index.ts";
 import { ApiError } from "./kit/index.ts";
 
 type Values = Readonly<Record<string, unknown>>;

@@ -1,4 +1,4 @@
-import type { ListenerState, ListenersService, ListenerType } from "../feature-deps.ts";
+import type { ListenerState, ListenersService, ListenerType } from "../../services/index.ts";
 import { ApiError, empty, noContent, ok, type Route, route } from "./kit/index.ts";
 import { readConfig, shownConfig } from "./listener-options.ts";
 

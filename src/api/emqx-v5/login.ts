@@ -1,4 +1,5 @@
 import type { Log } from "../../log/index.ts";
+import type { Services } from "../../services/index.ts";
 import type { Clock } from "../../time/index.ts";
 import {
   basicPairOf,
@@ -6,13 +7,12 @@ import {
   createUserTokens,
   credentialsOf,
 } from "../access/index.ts";
-import type { ApiServices } from "../deps.ts";
 import { ApiError, type Caller, type CheckAccess } from "./kit/index.ts";
 
 export interface LoginDeps {
   readonly log: Log;
   readonly clock: Clock;
-  readonly services: Pick<ApiServices, "apiKeys" | "users" | "configuration">;
+  readonly services: Pick<Services, "apiKeys" | "users" | "configuration">;
   verifyPassword(clear: string, stored: string): Promise<boolean>;
 }
 

@@ -5,14 +5,14 @@ import {
   METRIC_DOCS,
   METRIC_NAMES,
 } from "../../mqtt/index.ts";
-import type { ApiServices } from "../deps.ts";
+import type { Services } from "../../services/index.ts";
 import { DEVICE } from "./device-member.ts";
 import { type JSONSchema, ok, type Route, route } from "./kit/index.ts";
 import { NODE, NODE_PARAMS, requireNode } from "./node-name.ts";
 
 /** What statistics and metrics are made of. */
-export type MetricsServices = Pick<ApiServices, "node" | "metrics"> & {
-  readonly statistics: Pick<ApiServices["statistics"], "device">;
+export type MetricsServices = Pick<Services, "node" | "metrics"> & {
+  readonly statistics: Pick<Services["statistics"], "device">;
 };
 
 const TEST = "src/api/emqx-v5/metrics.test.ts";

@@ -1,4 +1,4 @@
-import type { ApiServices } from "../deps.ts";
+import type { Services } from "../../services/index.ts";
 import { ApiError, ok, PAGE_QUERY, pageSchema, type Route, route } from "./kit/index.ts";
 import { CLUSTER } from "./status-text.ts";
 
@@ -31,7 +31,7 @@ const OPENTELEMETRY = {
 const common = { section: "5.14", test: "src/api/emqx-v5/misc.test.ts" } as const;
 
 /** Small endpoints that dashboards and tools ask for (reference §5.14), and the empty list of rules. */
-export function miscRoutes({ node }: Pick<ApiServices, "node">): readonly Route[] {
+export function miscRoutes({ node }: Pick<Services, "node">): readonly Route[] {
   return [
     route({
       ...common,

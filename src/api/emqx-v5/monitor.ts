@@ -1,11 +1,11 @@
-import type { ApiServices, MonitorStep } from "../deps.ts";
+import type { MonitorStep, Services } from "../../services/index.ts";
 import { DEVICE } from "./device-member.ts";
 import { type JSONSchema, noContent, ok, type Route, route } from "./kit/index.ts";
 import { NODE_PARAMS, requireNode } from "./node-name.ts";
 
 /** What the monitor's operations are made of. */
-export type MonitorServices = Pick<ApiServices, "node" | "metrics" | "monitor"> & {
-  readonly statistics: Pick<ApiServices["statistics"], "node" | "device">;
+export type MonitorServices = Pick<Services, "node" | "metrics" | "monitor"> & {
+  readonly statistics: Pick<Services["statistics"], "node" | "device">;
 };
 
 const TEST = "src/api/emqx-v5/monitor.test.ts";

@@ -1,4 +1,4 @@
-import type { ApiServices } from "../deps.ts";
+import type { Services } from "../../services/index.ts";
 import { ApiError } from "./kit/index.ts";
 
 /** A node's name in answers and queries. */
@@ -21,7 +21,7 @@ export function requireNode(own: { readonly name: string }, name: string): void 
 }
 
 /** @throws ApiError 500 NODE_DOWN for a node that is not this one (reference §4.4) */
-export function checkNode(asked: string | undefined, node: ApiServices["node"]): void {
+export function checkNode(asked: string | undefined, node: Services["node"]): void {
   if (asked === undefined || asked === node.name) return;
   const shown = asked.slice(0, 100).toWellFormed();
   throw new ApiError(500, "NODE_DOWN", `node ${JSON.stringify(shown)} is not running`);

@@ -1,4 +1,4 @@
-import type { ApiServices } from "../deps.ts";
+import type { Services } from "../../services/index.ts";
 import { DEVICE } from "./device-member.ts";
 import { API_VERSION, ApiError, ok, type Route, route } from "./kit/index.ts";
 
@@ -52,7 +52,7 @@ const common = {
 } as const;
 
 /** `/nodes` (reference §5.3): this gateway, which is the only one. */
-export function nodeRoutes(services: Pick<ApiServices, "node" | "statistics">): readonly Route[] {
+export function nodeRoutes(services: Pick<Services, "node" | "statistics">): readonly Route[] {
   return [
     route({
       ...common,
@@ -75,11 +75,11 @@ export function nodeRoutes(services: Pick<ApiServices, "node" | "statistics">): 
 }
 
 /** Refuses every name but this gateway's. @throws ApiError 404 NOT_FOUND */
-function checkNode({ node }: Pick<ApiServices, "node">, name: string): void {
+function checkNode({ node }: Pick<Services, "node">, name: string): void {
   if (name !== node.name) throw new ApiError(404, "NOT_FOUND", `Node not found: ${name}`);
 }
 
-function nodeOf({ node, statistics }: Pick<ApiServices, "node" | "statistics">) {
+function nodeOf({ node, statistics }: Pick<Services, "node" | "statistics">) {
   const facts = statistics.node();
   const device = statistics.device();
   const metric = (name: string) => {

@@ -1,9 +1,9 @@
 import { isGatewayError } from "../../errors/index.ts";
-import type { ApiServices, PublishOutcome, PublishRequest } from "../deps.ts";
+import type { PublishOutcome, PublishRequest, Services } from "../../services/index.ts";
 import { type Answer, json, type Route, route } from "./kit/index.ts";
 
 /** What publishing is made of. */
-export type PublishServices = Pick<ApiServices, "publisher">;
+export type PublishServices = Pick<Services, "publisher">;
 
 const TEST = "src/api/emqx-v5/publish.test.ts";
 const TAG = "Publish";

@@ -1,6 +1,6 @@
 import { type Config, SCHEMA } from "../../config/index.ts";
 import { isGatewayError } from "../../errors/index.ts";
-import type { ApiServices } from "../deps.ts";
+import type { Services } from "../../services/index.ts";
 import {
   ApiError,
   formatDuration,
@@ -13,7 +13,7 @@ import {
 } from "./kit/index.ts";
 
 /** What the retainer's operations are made of. */
-export type RetainerServices = Pick<ApiServices, "retained">;
+export type RetainerServices = Pick<Services, "retained">;
 
 type Settings = Config["retainer"];
 

@@ -1,4 +1,4 @@
-import type { ApiServices } from "../deps.ts";
+import type { Services } from "../../services/index.ts";
 import { actionRoutes, sourceRoutes } from "./actions.ts";
 import { alarmRoutes } from "./alarms.ts";
 import { apiKeyRoutes } from "./api-keys.ts";
@@ -39,7 +39,7 @@ import { updateRoutes } from "./update.ts";
 import { userRoutes } from "./users.ts";
 
 /** Every operation of the dialect; a group is one line here. */
-export function emqxRoutes(services: ApiServices, login: Login): readonly Route[] {
+export function emqxRoutes(services: Services, login: Login): readonly Route[] {
   const routes = [
     ...userRoutes(services, login),
     ...apiKeyRoutes(services),

@@ -1,4 +1,4 @@
-import type { ApiServices } from "../deps.ts";
+import type { Services } from "../../services/index.ts";
 import {
   ApiError,
   formatDuration,
@@ -10,7 +10,7 @@ import {
 } from "./kit/index.ts";
 
 /** What slow subscriptions are made of. */
-export type SlowSubscriptionServices = Pick<ApiServices, "node" | "slowSubscriptions">;
+export type SlowSubscriptionServices = Pick<Services, "node" | "slowSubscriptions">;
 
 const TEST = "src/api/emqx-v5/slow-subscriptions.test.ts";
 

@@ -1,12 +1,12 @@
 import { isGatewayError } from "../../errors/index.ts";
 import type { SubscriptionInfo } from "../../mqtt/index.ts";
-import type { ApiServices, SubscriptionFilter } from "../deps.ts";
+import type { Services, SubscriptionFilter } from "../../services/index.ts";
 import { ApiError, ok, PAGE_QUERY, pageSchema, paginate, type Route, route } from "./kit/index.ts";
 import { checkNode, NODE } from "./node-name.ts";
 import { SUBSCRIPTION, subscriptionView } from "./subscription-view.ts";
 
 /** What the list of subscriptions is made of. */
-export type SubscriptionServices = Pick<ApiServices, "node" | "clients" | "subscriptions">;
+export type SubscriptionServices = Pick<Services, "node" | "clients" | "subscriptions">;
 
 /** `GET /subscriptions` (reference §5.6). */
 export function subscriptionRoutes(services: SubscriptionServices): readonly Route[] {

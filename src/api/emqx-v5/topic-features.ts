@@ -1,4 +1,4 @@
-import type { TopicSettingsService } from "../feature-deps.ts";
+import type { TopicSettings } from "../../services/index.ts";
 import { ApiError, ok, type Route, route } from "./kit/index.ts";
 
 const TEST = "src/api/emqx-v5/topic-features.test.ts";
@@ -75,7 +75,7 @@ const AUTOS = { type: "array", items: AUTO } as const;
 export function topicFeatureRoutes({
   topicSettings,
 }: {
-  readonly topicSettings: TopicSettingsService;
+  readonly topicSettings: TopicSettings;
 }): readonly Route[] {
   return [
     route({

@@ -1,10 +1,10 @@
 import { isGatewayError } from "../../errors/index.ts";
 import { topic as checkTopic } from "../../mqtt/index.ts";
-import type { ApiServices, TopicReportView } from "../deps.ts";
+import type { Services, TopicReportView } from "../../services/index.ts";
 import { ApiError, noContent, ok, type Route, route, timestampS } from "./kit/index.ts";
 
 /** What topic metrics are made of. */
-export type TopicMetricsServices = Pick<ApiServices, "topicMetrics">;
+export type TopicMetricsServices = Pick<Services, "topicMetrics">;
 
 const TEST = "src/api/emqx-v5/topic-metrics.test.ts";
 

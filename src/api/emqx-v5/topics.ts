@@ -1,12 +1,12 @@
 import { isGatewayError } from "../../errors/index.ts";
 import type { TopicFilter } from "../../mqtt/index.ts";
-import type { ApiServices } from "../deps.ts";
+import type { Services } from "../../services/index.ts";
 import { ApiError, ok, PAGE_QUERY, pageSchema, paginate, type Route, route } from "./kit/index.ts";
 import { checkNode, NODE } from "./node-name.ts";
 import { FILTER_PROPERTY } from "./subscription-view.ts";
 
 /** What the lists of filters are made of. */
-export type TopicServices = Pick<ApiServices, "node" | "subscriptions">;
+export type TopicServices = Pick<Services, "node" | "subscriptions">;
 
 const TEST = "src/api/emqx-v5/topics.test.ts";
 const TAG = "Topics";

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { isGatewayError } from "../../errors/index.ts";
 import { topicFilter } from "../../mqtt/index.ts";
-import type { ApiServices, TraceRequest, TraceState } from "../deps.ts";
+import type { Services, TraceRequest, TraceState } from "../../services/index.ts";
 import {
   ApiError,
   file,
@@ -17,8 +17,8 @@ import { CREATE, MEMBERS, TRACE } from "./trace-schema.ts";
 import { zipOf } from "./trace-zip.ts";
 
 /** What the trace operations are made of. */
-export type TraceServices = Pick<ApiServices, "node" | "traces"> & {
-  readonly statistics: Pick<ApiServices["statistics"], "node">;
+export type TraceServices = Pick<Services, "node" | "traces"> & {
+  readonly statistics: Pick<Services["statistics"], "node">;
 };
 
 const TEST = "src/api/emqx-v5/trace.test.ts";

@@ -1,9 +1,8 @@
-import type { ApiServices } from "../deps.ts";
-import type { UpdateResultView } from "../feature-deps.ts";
+import type { Services, UpdateResult } from "../../services/index.ts";
 import { ApiError, accepted, ok, type Route, route } from "./kit/index.ts";
 
 /** What these operations are made of. */
-export type UpdateServices = Pick<ApiServices, "updates" | "statistics">;
+export type UpdateServices = Pick<Services, "updates" | "statistics">;
 
 const TEST = "src/api/emqx-v5/update.test.ts";
 
@@ -167,11 +166,11 @@ export function updateRoutes({ updates, statistics }: UpdateServices): readonly 
   ];
 }
 
-function shown({ progressPercent, trial: _, ...result }: UpdateResultView) {
+function shown({ progressPercent, trial: _, ...result }: UpdateResult) {
   return { ...result, progress: progressPercent };
 }
 
-function trialOf({ trial }: UpdateResultView) {
+function trialOf({ trial }: UpdateResult) {
   if (trial === null) return null;
   const { waitingFor, ...moments } = trial;
   return { ...moments, waiting_for: waitingFor };

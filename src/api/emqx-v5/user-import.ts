@@ -1,4 +1,4 @@
-import type { ImportedUser } from "../mqtt-access-deps.ts";
+import type { ImportedUser } from "../../services/index.ts";
 import { ApiError, createTurns } from "./kit/index.ts";
 
 export type ImportKind = "hash" | "plain";

@@ -1,4 +1,4 @@
-import type { ApiServices, UserView } from "../deps.ts";
+import type { Services, User } from "../../services/index.ts";
 import { API_VERSION, ApiError, noContent, ok, type Route, route } from "./kit/index.ts";
 import type { Login } from "./login.ts";
 
@@ -54,7 +54,7 @@ const common = { section: "5.1", priority: "P1", test: "src/api/emqx-v5/users.te
 const tag = "Users";
 
 /** `/login`, `/logout` and `/users` (reference §5.1). */
-export function userRoutes({ users }: Pick<ApiServices, "users">, login: Login): readonly Route[] {
+export function userRoutes({ users }: Pick<Services, "users">, login: Login): readonly Route[] {
   const changePassword = (method: "POST" | "PUT") =>
     route({
       ...common,
@@ -226,6 +226,6 @@ export function userRoutes({ users }: Pick<ApiServices, "users">, login: Login):
   ];
 }
 
-function shown({ username, description, role }: UserView) {
+function shown({ username, description, role }: User) {
   return { username, description, role, backend: "local" };
 }

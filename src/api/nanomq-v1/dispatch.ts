@@ -1,5 +1,5 @@
 import type { Log } from "../../log/index.ts";
-import type { ApiServices } from "../deps.ts";
+import type { Services } from "../../services/index.ts";
 import { failureOf, RESULT } from "../errors.ts";
 import type { JsonObject } from "../json.ts";
 import { clients } from "./clients.ts";
@@ -41,7 +41,7 @@ export interface V1Reply {
 /** Carries out a request whose caller is known. Never rejects: whatever goes wrong is an answer. */
 export async function dispatch(
   envelope: Envelope,
-  deps: { readonly log: Log; readonly services: ApiServices },
+  deps: { readonly log: Log; readonly services: Services },
   answered: Promise<void>,
 ): Promise<V1Reply> {
   const { members, fault, req } = envelope;

@@ -1,11 +1,11 @@
-import type { ApiServices } from "../deps.ts";
+import type { Services } from "../../services/index.ts";
 import { isJsonObject, type JsonObject } from "../json.ts";
 
 /** One request as its code's handler sees it. */
 export interface Call {
   /** The whole request object. */
   readonly members: JsonObject;
-  readonly services: ApiServices;
+  readonly services: Services;
   /** Resolves once the answer has left. */
   readonly answered: Promise<void>;
 }

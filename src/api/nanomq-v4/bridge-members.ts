@@ -1,5 +1,5 @@
 import type { BridgeConfig } from "../../config/index.ts";
-import type { BridgeValues, BridgeView } from "../bridge-deps.ts";
+import type { BridgeValues, BridgeView } from "../../services/index.ts";
 import { isJsonObject, type JsonObject } from "../json.ts";
 import { invalid, list, object } from "../parameters.ts";
 

@@ -1,5 +1,5 @@
 import { isGatewayError } from "../../errors/index.ts";
-import type { BridgesApi } from "../bridge-deps.ts";
+import type { BridgesService } from "../../services/index.ts";
 import { RESULT, renamed } from "../errors.ts";
 import { type JsonObject, member } from "../json.ts";
 import { flag, invalid, list, object, required } from "../parameters.ts";
@@ -121,7 +121,7 @@ export const bridges: Resource = (app, { bridges: service }) => {
   });
 };
 
-function isKnown(service: BridgesApi, name: string): boolean {
+function isKnown(service: BridgesService, name: string): boolean {
   return service.list().some((it) => it.name === name);
 }
 

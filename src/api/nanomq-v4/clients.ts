@@ -1,5 +1,5 @@
 import type { ClientInfo } from "../../mqtt/index.ts";
-import type { ClientFilter } from "../deps.ts";
+import type { ClientFilter } from "../../services/index.ts";
 import { inTurns } from "../turns.ts";
 import { FAILURE, listOf, type Resource, sendList } from "./schema.ts";
 

@@ -1,4 +1,4 @@
-import type { LiveSettings } from "../deps.ts";
+import type { LiveSettings } from "../../services/index.ts";
 import { RESULT, renamed } from "../errors.ts";
 import { type JsonObject, member } from "../json.ts";
 import { object, required } from "../parameters.ts";

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyTypeProvider } from "fastify";
 import type { FromSchema, JSONSchema } from "json-schema-to-ts";
-import type { ApiServices } from "../deps.ts";
+import type { Services } from "../../services/index.ts";
 import { RESULT } from "../errors.ts";
 import { serialize } from "../serialize.ts";
 
@@ -11,7 +11,7 @@ export interface SchemaTypes extends FastifyTypeProvider {
 }
 
 /** Adds the routes of one resource. */
-export type Resource = (app: TypedApp, services: ApiServices) => void;
+export type Resource = (app: TypedApp, services: Services) => void;
 
 export type TypedApp = ReturnType<typeof typed>;
 

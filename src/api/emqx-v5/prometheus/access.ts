@@ -1,7 +1,7 @@
-import type { ApiServices } from "../../deps.ts";
+import type { Services } from "../../../services/index.ts";
 import { type Family, single } from "./exposition.ts";
 
-type Access = ApiServices["mqttAccess"];
+type Access = Services["mqttAccess"];
 
 const DATABASE_ID = "password_based:built_in_database";
 const DATABASE_SOURCE = "built_in_database";
@@ -22,7 +22,7 @@ export function builtInRuleCount(access: Access): number {
 export function authFamilies({
   mqttAccess,
   bans,
-}: Pick<ApiServices, "mqttAccess" | "bans">): readonly Family[] {
+}: Pick<Services, "mqttAccess" | "bans">): readonly Family[] {
   return [
     ...loginFamilies(mqttAccess),
     ...ruleFamilies(mqttAccess),

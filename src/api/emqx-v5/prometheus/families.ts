@@ -6,15 +6,15 @@ import {
   METRIC_NAMES,
   type MetricName,
 } from "../../../mqtt/index.ts";
-import type { ApiServices } from "../../deps.ts";
+import type { Services } from "../../../services/index.ts";
 import { builtInRuleCount, builtInUserCount } from "./access.ts";
 import { type Family, single } from "./exposition.ts";
 
 /** What the Prometheus operations are made of. */
 export type PrometheusServices = Pick<
-  ApiServices,
+  Services,
   "node" | "metrics" | "figures" | "configuration" | "mqttAccess" | "bans"
-> & { readonly statistics: Pick<ApiServices["statistics"], "node" | "device"> };
+> & { readonly statistics: Pick<Services["statistics"], "node" | "device"> };
 
 /** Names that do not follow from the metric's (reference §5.4.4). */
 const ODD_NAMES: Partial<Record<MetricName, string>> = {

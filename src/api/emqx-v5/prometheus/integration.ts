@@ -1,4 +1,4 @@
-import type { ApiServices, BridgeFigures, BridgeRuleFigures } from "../../deps.ts";
+import type { BridgeFigures, BridgeRuleFigures, Services } from "../../../services/index.ts";
 import { type Family, type Sample, single } from "./exposition.ts";
 
 interface Row<T> {
@@ -92,7 +92,7 @@ const ACTION_ROWS: readonly Row<Action>[] = [
 ];
 
 /** Bridges as connectors, and their rules towards the cloud as actions. */
-export function integrationFamilies({ figures }: Pick<ApiServices, "figures">): readonly Family[] {
+export function integrationFamilies({ figures }: Pick<Services, "figures">): readonly Family[] {
   const bridges = [...figures.bridgeList()];
   const actions = bridges.flatMap((bridge) =>
     bridge.status.rules

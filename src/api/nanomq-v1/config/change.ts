@@ -1,4 +1,4 @@
-import type { ConfigDraft } from "../../deps.ts";
+import type { ConfigDraft } from "../../../services/index.ts";
 
 /** What a set-config request changes, collected member by member. */
 export class Change {

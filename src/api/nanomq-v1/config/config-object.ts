@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { type BridgeConfig, type Config, MASK, SCHEMA } from "../../../config/index.ts";
-import type { ConfigDraft, PemTexts } from "../../deps.ts";
+import type { ConfigDraft, PemTexts } from "../../../services/index.ts";
 import { isJsonObject, type JsonObject, member as memberOf } from "../../json.ts";
 import { invalid } from "../../parameters.ts";
 import { BRIDGE_KEY } from "./bridge-members.ts";

@@ -1,5 +1,5 @@
 import { type BridgeConfig, type Config, type Fault, MASK } from "../../../config/index.ts";
-import type { PemTexts } from "../../deps.ts";
+import type { PemTexts } from "../../../services/index.ts";
 import { invalid } from "../../parameters.ts";
 import type { Change } from "./change.ts";
 
