@@ -75,7 +75,7 @@ it("Biome with its own promise rules still misses some: once it finds all, oxlin
       domains: { types: "all", project: "all" },
       rules: {
         ...rules,
-        nursery: { ...rules.nursery, ...on },
+        nursery: on,
         style: { ...rules.style, useThrowOnlyError: "error" },
         suspicious: { ...rules.suspicious, noForIn: "error" },
       },
