@@ -1,3 +1,5 @@
+export type { BridgeConfig } from "./bridge-schema.ts";
+export { bridgeValueFaults, completeBridge } from "./bridge-schema.ts";
 export type { Command } from "./command-line.ts";
 export { parseCommandLine, USAGE } from "./command-line.ts";
 export { configErrors } from "./config-errors.ts";
@@ -30,8 +32,8 @@ export {
 } from "./provisioned.ts";
 export type { Provisioning, ProvisioningDeps } from "./provisioning.ts";
 export { prepareProvisioning } from "./provisioning.ts";
-export type { BridgeConfig, Config, ModbusConfig, SerialPortConfig } from "./schema.ts";
-export { bridgeValueFaults, completeBridge, SCHEMA } from "./schema.ts";
+export type { Config, ModbusConfig, SerialPortConfig } from "./schema.ts";
+export { SCHEMA } from "./schema.ts";
 export type { SecretHashing } from "./secrets.ts";
 export type { ServerUrl } from "./server-url.ts";
 export { parseServerUrl } from "./server-url.ts";

@@ -1,8 +1,9 @@
 import { describe, expect, expectTypeOf, test } from "vitest";
+import type { BridgeConfig } from "./bridge-schema.ts";
 import { defaultsOf, holdsSecrets, treeFaults } from "./collections.ts";
 import { type Format, isKeyRow, type KeyRow, type SchemaTree } from "./format.ts";
 import { KEY_BY_PATH, KEY_BY_VARIABLE, KEYS } from "./keys.ts";
-import { type BridgeConfig, type Config, SCHEMA } from "./schema.ts";
+import { type Config, SCHEMA } from "./schema.ts";
 
 describe("the schema", () => {
   test("finds nothing wrong with its own defaults", () => {
