@@ -1,7 +1,7 @@
 import type { BridgeConfig } from "../config/index.ts";
 import { reasonOf } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
-import { type Bus, topic } from "../mqtt/index.ts";
+import { type Bus, type Outbox, topic } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
 import { Announcer } from "./announce.ts";
 import { type AlarmBell, CertificateWatch } from "./certificates.ts";
@@ -12,7 +12,6 @@ import { Ingress } from "./ingress.ts";
 import { Link } from "./link.ts";
 import { LoopBreaker } from "./loop-breaker.ts";
 import { Meter } from "./meter.ts";
-import type { Outbox } from "./outbox.ts";
 import { OutboxAlarm } from "./outbox-alarm.ts";
 import { createRepeatLog } from "./repeats.ts";
 import { createHostResolver, type HostResolver } from "./resolve.ts";

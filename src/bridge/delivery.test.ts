@@ -1,11 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { type MessageProperties, type QoS, topic } from "../mqtt/index.ts";
+import { type MessageProperties, type Outbox, type QoS, topic } from "../mqtt/index.ts";
 import { ManualClock } from "../time/index.ts";
 import type { PublishResult } from "./connection.ts";
 import { Delivery, type PublishingConnection } from "./delivery.ts";
 import { Meter } from "./meter.ts";
 import { TestOutbox } from "./outbox.testing.ts";
-import type { Outbox } from "./outbox.ts";
 import { LAST_DATA_ID } from "./packet-ids.ts";
 import type { PublishPacket } from "./publish-frame.ts";
 import { DEFAULT_LIMITS, type ServerLimits } from "./server-limits.ts";

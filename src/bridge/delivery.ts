@@ -1,10 +1,17 @@
 import { reasonOf } from "../errors/index.ts";
-import type { MessageProperties, QoS, Topic } from "../mqtt/index.ts";
+import {
+  type MessageProperties,
+  OUTBOX_LANES,
+  type Outbox,
+  type OutboxEntry,
+  type OutboxMessage,
+  type QoS,
+  type Topic,
+} from "../mqtt/index.ts";
 import type { Clock, Timer } from "../time/index.ts";
 import type { PublishResult } from "./connection.ts";
 import { LaneTurns } from "./lane-turns.ts";
 import type { Meter, Rates } from "./meter.ts";
-import { LANES, type OutboundMessage, type Outbox, type OutboxEntry } from "./outbox.ts";
 import { Pacer } from "./pacer.ts";
 import { packetIdOf } from "./packet-ids.ts";
 import { type PublishPacket, publishBytes } from "./publish-frame.ts";
@@ -111,9 +118,9 @@ export class Delivery {
   #attachedMs = 0;
   readonly #attempts = new Map<number, number>();
   /** By lane: everything up to here has been sent on this connection. */
-  readonly #cursors = new Array<number>(LANES).fill(0);
+  readonly #cursors = new Array<number>(OUTBOX_LANES).fill(0);
   /** By lane: sent at least once. */
-  readonly #highestSeqs = new Array<number>(LANES).fill(0);
+  readonly #highestSeqs = new Array<number>(OUTBOX_LANES).fill(0);
   readonly #turns: LaneTurns;
   #isPumping = false;
   #isPumpWanted = false;
@@ -223,7 +230,7 @@ export class Delivery {
   }
 
   /** A QoS 0 message: sent while there is a link with room for it, else dropped and counted. */
-  sendAtOnce(message: OutboundMessage): void {
+  sendAtOnce(message: OutboxMessage): void {
     const connection = this.#connection;
     const tally = this.#deps.tallies.find(message.rule);
     if (connection === null) {
@@ -353,7 +360,7 @@ export class Delivery {
 
   /** The PUBLISH as this server takes it; null when it cannot be sent, which is counted. */
   #packet(
-    message: OutboundMessage,
+    message: OutboxMessage,
     waitedMs: number,
     limits: ServerLimits,
     packetId: number,

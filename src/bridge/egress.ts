@@ -3,6 +3,9 @@ import type { BridgeConfig } from "../config/index.ts";
 import {
   type Bus,
   type Message,
+  OUTBOX_LANES,
+  type Outbox,
+  type OutboxMessage,
   type QoS,
   type Topic,
   topicFilter,
@@ -14,7 +17,6 @@ import type { LoopBreaker, LoopRule } from "./loop-breaker.ts";
 import { isProbe, probeFilter } from "./loop-probe.ts";
 import { createMapping } from "./mapping.ts";
 import { journeyOf, withMarks, withoutSeq } from "./marks.ts";
-import { LANES, type OutboundMessage, type Outbox } from "./outbox.ts";
 import { ruleNames } from "./rule-names.ts";
 import type { RuleTally, Tallies } from "./tally.ts";
 
@@ -63,7 +65,7 @@ export class Egress {
    * By lane: with the number it names a message among all that any bridge has ever marked. Numbers of
    * one name arrive in order, which is what the far side needs to know a repetition.
    */
-  readonly #marks = Array.from({ length: LANES }, () => ({
+  readonly #marks = Array.from({ length: OUTBOX_LANES }, () => ({
     epoch: randomBytes(8).toString("hex"),
     marked: 0,
   }));
@@ -152,7 +154,7 @@ export class Egress {
       rule.tally.drop();
       return;
     }
-    const outbound: OutboundMessage = {
+    const outbound: OutboxMessage = {
       topic: remoteTopic,
       payload,
       qos: rule.qos ?? message.qos,
@@ -164,7 +166,7 @@ export class Egress {
   }
 
   /** Marked where the link can carry marks; QoS 0 is never sent twice and needs no number. */
-  #marked(message: OutboundMessage): OutboundMessage {
+  #marked(message: OutboxMessage): OutboxMessage {
     const { isMarking, deviceId } = this.#cfg;
     const { topic, qos, properties } = message;
     if (!isMarking) {
@@ -178,7 +180,7 @@ export class Egress {
     return { ...message, properties: withMarks(properties, deviceId, seq) };
   }
 
-  #send(rule: CompiledRule, message: Message, unmarked: OutboundMessage): void | Promise<void> {
+  #send(rule: CompiledRule, message: Message, unmarked: OutboxMessage): void | Promise<void> {
     const { outbox, delivery } = this.#deps;
     const { isAttached } = delivery;
     const outbound = this.#marked(unmarked);

@@ -1,5 +1,6 @@
+import type { OutboxStatus } from "../mqtt/index.ts";
 import type { Clock, Timer } from "../time/index.ts";
-import type { OutboxBounds, OutboxStatus } from "./outbox.ts";
+import type { OutboxBounds } from "./outbox-config.ts";
 
 interface Sample {
   readonly atMs: number;

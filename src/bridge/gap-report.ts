@@ -1,5 +1,4 @@
-import type { Topic } from "../mqtt/index.ts";
-import type { OutboundMessage, OutboxGap } from "./outbox.ts";
+import type { OutboxGap, OutboxMessage, Topic } from "../mqtt/index.ts";
 
 /** Gaps in one message: it stays small enough for any broker. */
 const GAPS_PER_MESSAGE = 50;
@@ -15,8 +14,8 @@ const GAPS_PER_MESSAGE = 50;
 export function gapReports(
   gaps: readonly OutboxGap[],
   { topic, device, bridge }: { topic: Topic; device: string; bridge: string },
-): OutboundMessage[] {
-  const reports: OutboundMessage[] = [];
+): OutboxMessage[] {
+  const reports: OutboxMessage[] = [];
   for (let at = 0; at < gaps.length; at += GAPS_PER_MESSAGE) {
     const some = gaps
       .slice(at, at + GAPS_PER_MESSAGE)

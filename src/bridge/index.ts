@@ -7,15 +7,8 @@ export type { LinkState } from "./link.ts";
 export type { BridgeLoop, BridgeRing } from "./loop.ts";
 export { findLoop, findRing } from "./loop.ts";
 export type { Rates } from "./meter.ts";
-export type {
-  OutboundMessage,
-  OutboxBounds,
-  OutboxDropReason,
-  OutboxEntry,
-  OutboxGap,
-  OutboxStatus,
-} from "./outbox.ts";
-export { outboxConfig } from "./outbox.ts";
+export type { OutboxBounds } from "./outbox-config.ts";
+export { outboxConfig } from "./outbox-config.ts";
 export type { Mark, MarkTable, RepeatFilter } from "./repeat-filter.ts";
 export { createRepeatFilter } from "./repeat-filter.ts";
 export type { BridgeStatus, RuleStatus } from "./status.ts";

@@ -1,4 +1,4 @@
-import { LANES } from "./outbox.ts";
+import { OUTBOX_LANES } from "../mqtt/index.ts";
 
 /** Of what the link takes, the longest lane has one part in so many, however much goes past it. */
 const LONGEST_PART = 8;
@@ -25,7 +25,7 @@ export class LaneTurns {
 
   next(): readonly Turn[] {
     const lanes: number[] = [];
-    for (let lane = 0; lane < LANES; lane++) if (this.#depth(lane) > 0) lanes.push(lane);
+    for (let lane = 0; lane < OUTBOX_LANES; lane++) if (this.#depth(lane) > 0) lanes.push(lane);
     this.#longest = null;
     if (lanes.length < 2) return lanes.map((lane) => ({ lane, share: 1 }));
     const turns = lanes

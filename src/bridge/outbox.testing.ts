@@ -1,6 +1,12 @@
-import type { Topic } from "../mqtt/index.ts";
+import type {
+  Outbox,
+  OutboxEntry,
+  OutboxGap,
+  OutboxMessage,
+  OutboxStatus,
+  Topic,
+} from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
-import type { OutboundMessage, Outbox, OutboxEntry, OutboxGap, OutboxStatus } from "./outbox.ts";
 
 /** An outbox without bounds that is lost with the process: the order and the face of the real one. */
 export class TestOutbox implements Outbox {
@@ -18,7 +24,7 @@ export class TestOutbox implements Outbox {
     this.#clock = clock;
   }
 
-  append(message: OutboundMessage, isUrgent = false, isLive = false): Promise<void> {
+  append(message: OutboxMessage, isUrgent = false, isLive = false): Promise<void> {
     if (isUrgent) this.urgent++;
     const seq = this.#nextSeq++;
     const lane = this.laneFor(message.topic, isLive);
@@ -64,7 +70,7 @@ export class TestOutbox implements Outbox {
     return this.gapList;
   }
 
-  report(messages: readonly OutboundMessage[]): void {
+  report(messages: readonly OutboxMessage[]): void {
     for (const message of messages) void this.append(message);
     this.gapList = [];
   }
@@ -85,7 +91,7 @@ export class TestOutbox implements Outbox {
   }
 }
 
-function sizeOf({ topic, payload }: OutboundMessage): number {
+function sizeOf({ topic, payload }: OutboxMessage): number {
   return Buffer.byteLength(topic) + payload.length;
 }
 

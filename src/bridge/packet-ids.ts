@@ -1,5 +1,5 @@
 import type { IClientOptions } from "mqtt";
-import { LANES } from "./outbox.ts";
+import { OUTBOX_LANES } from "../mqtt/index.ts";
 
 type MessageIdProvider = NonNullable<IClientOptions["messageIdProvider"]>;
 
@@ -10,7 +10,7 @@ export const LAST_DATA_ID = 60_000;
 const LANE_IDS = 2500;
 
 /** Those above are for SUBSCRIBE and UNSUBSCRIBE. */
-const LAST_LANE_ID = LAST_DATA_ID + (LANES - 1) * LANE_IDS;
+const LAST_LANE_ID = LAST_DATA_ID + (OUTBOX_LANES - 1) * LANE_IDS;
 
 const LAST_ID = 65_535;
 

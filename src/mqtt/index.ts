@@ -6,6 +6,15 @@ export { messageId, serialNumbers } from "./message-id.ts";
 export type { Level, LevelName, Levels, MetricName, Metrics } from "./metrics.ts";
 export { LEVEL_DOCS, LEVEL_NAMES, METRIC_DOCS, METRIC_NAMES } from "./metrics.ts";
 export type { ClientEvent, Loss, Observer, PassingMessage } from "./observer.ts";
+export type {
+  Outbox,
+  OutboxDropReason,
+  OutboxEntry,
+  OutboxGap,
+  OutboxMessage,
+  OutboxStatus,
+} from "./outbox.ts";
+export { OUTBOX_DROP_REASONS, OUTBOX_LANES } from "./outbox.ts";
 export { MAX_PACKET_ID, packetIdOf } from "./packet-id.ts";
 export type { Peer } from "./peer.ts";
 export type { QoS } from "./qos.ts";

@@ -9,16 +9,7 @@ export type {
   StoreRefusal,
   StoreState,
 } from "./engine-store.ts";
-export type {
-  DurableOutbox,
-  OutboxConfig,
-  OutboxDropReason,
-  OutboxEntry,
-  OutboxGap,
-  OutboxMessage,
-  OutboxPolicy,
-  OutboxStatus,
-} from "./outbox/index.ts";
+export type { OutboxConfig, OutboxPolicy } from "./outbox/index.ts";
 export type { RecordTable } from "./record-table.ts";
 export type { SetAside, StoreStatus, WriteCause, WriteCount, WriteCounts } from "./status.ts";
 export type { Store, StoreConfig, StoreDeps } from "./store.ts";

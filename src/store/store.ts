@@ -1,7 +1,7 @@
 import { type Config, SCHEMA } from "../config/index.ts";
 import { type GatewayError, reasonOf } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
-import type { StoredMessage } from "../mqtt/index.ts";
+import type { Outbox, StoredMessage } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
 import { clearTables, GatewayPersistence, migrate } from "./aedes/index.ts";
 import { StoreCore } from "./core.ts";
@@ -18,7 +18,7 @@ import type {
 import { FOREIGN_TABLES } from "./keys.ts";
 import { isDiskFull, type LevelDriver, levelDriver } from "./leveldb/index.ts";
 import { openStore, UnusableStore } from "./opening.ts";
-import { type DurableOutbox, type OutboxConfig, OutboxFace } from "./outbox/index.ts";
+import { type OutboxConfig, OutboxFace } from "./outbox/index.ts";
 import type { RecordTable } from "./record-table.ts";
 import { FORMAT, type ScanResult } from "./scan.ts";
 import { dropBallast } from "./space.ts";
@@ -66,7 +66,7 @@ export interface Store extends EngineStore {
    * The outbox of this name, with these bounds from now on; there is one of each name. It may be
    * asked for before `start` and used after. `name` holds no U+0000.
    */
-  outbox(name: string, cfg: OutboxConfig): DurableOutbox;
+  outbox(name: string, cfg: OutboxConfig): Outbox;
   /**
    * Gives up all that is in an outbox, and what is noted of it; to be called when nobody uses it.
    * @throws GatewayError STORE_FULL, STORE_WRITE_FAILED or STORE_READ_FAILED (rejects)
@@ -163,7 +163,7 @@ export class LevelStore implements Store {
     return this.core.table(name);
   }
 
-  outbox(name: string, cfg: OutboxConfig): DurableOutbox {
+  outbox(name: string, cfg: OutboxConfig): Outbox {
     return new OutboxFace(() => this.#core, name, cfg);
   }
 

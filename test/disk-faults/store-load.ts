@@ -1,5 +1,6 @@
 import { createLog } from "../../src/log/index.ts";
-import { createStore, type DurableOutbox, type Store } from "../../src/store/index.ts";
+import type { Outbox } from "../../src/mqtt/index.ts";
+import { createStore, type Store } from "../../src/store/index.ts";
 import { systemClock } from "../../src/time/index.ts";
 import { until } from "../helpers/until.ts";
 import { DiskControl } from "./disk-control.ts";
@@ -169,7 +170,7 @@ async function workOn(
 }
 
 /** The cloud acknowledges some of what it gets. */
-async function acknowledgeSome(outbox: DurableOutbox, account: Account, random: Random) {
+async function acknowledgeSome(outbox: Outbox, account: Account, random: Random) {
   // A disk that fails to read is asked again later.
   const entries = await outbox.take(0, 1 + random.below(4)).catch(() => []);
   for (const { seq, message } of entries) {

@@ -1,4 +1,4 @@
-import type { Topic } from "../../mqtt/index.ts";
+import type { OutboxMessage, Topic } from "../../mqtt/index.ts";
 import type { ByteReader, ByteWriter } from "../bytes.ts";
 import {
   qosOf,
@@ -7,7 +7,6 @@ import {
   wholeMs,
   writeProperties,
 } from "../message-codec.ts";
-import type { OutboxMessage } from "./outbox.ts";
 
 /** Bits of an entry's first byte, above its QoS. */
 const RETAIN = 0x04;

@@ -1,6 +1,6 @@
+import type { OutboxGap } from "../../mqtt/index.ts";
 import type { ByteReader, ByteWriter } from "../bytes.ts";
 import { wholeMs } from "../message-codec.ts";
-import type { OutboxGap } from "./outbox.ts";
 
 /** Topics with a gap of their own; those beyond are counted together. */
 export const MAX_GAP_TOPICS = 256;

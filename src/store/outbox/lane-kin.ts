@@ -1,4 +1,4 @@
-import type { OutboxConfig } from "./outbox.ts";
+import type { OutboxConfig } from "./outbox-config.ts";
 
 /** What a lane shares with, and asks of, the other lanes of its outbox. */
 export interface LaneKin {

@@ -2,7 +2,7 @@ import { cpSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { topic } from "../../mqtt/index.ts";
+import { OUTBOX_LANES, type Outbox, type OutboxEntry, topic } from "../../mqtt/index.ts";
 import { ManualClock } from "../../time/index.ts";
 import { nextTurn } from "../group-writer.ts";
 import { openedStore, temporaryFolder } from "../open-store.testing.ts";
@@ -10,7 +10,7 @@ import type { LevelStore } from "../store.ts";
 import { randomFrom } from "../workload.testing.ts";
 import { laneOfRows } from "./laned-outbox.ts";
 import { outboxMessage, UNBOUNDED } from "./outbox.testing.ts";
-import { type DurableOutbox, OUTBOX_LANES, type OutboxConfig, type OutboxEntry } from "./outbox.ts";
+import type { OutboxConfig } from "./outbox-config.ts";
 
 const CFG: OutboxConfig = { ...UNBOUNDED, backlogMessages: 5 };
 
@@ -31,7 +31,7 @@ async function newOutbox(cfg: Partial<OutboxConfig> = {}) {
   return { path, store, bounds, outbox, append };
 }
 
-async function namesIn(outbox: DurableOutbox, lane: number): Promise<string[]> {
+async function namesIn(outbox: Outbox, lane: number): Promise<string[]> {
   const names: string[] = [];
   for (let after = 0; ; ) {
     const entries = await outbox.take(after, 100, lane);

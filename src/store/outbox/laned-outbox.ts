@@ -1,17 +1,17 @@
 import type { GatewayError } from "../../errors/index.ts";
-import type { Topic } from "../../mqtt/index.ts";
-import { MAX_GAP_TOPICS } from "./gaps.ts";
-import type { LaneKin } from "./lane-kin.ts";
 import {
-  type DurableOutbox,
   OUTBOX_DROP_REASONS,
   OUTBOX_LANES,
-  type OutboxConfig,
+  type Outbox,
   type OutboxEntry,
   type OutboxGap,
   type OutboxMessage,
   type OutboxStatus,
-} from "./outbox.ts";
+  type Topic,
+} from "../../mqtt/index.ts";
+import { MAX_GAP_TOPICS } from "./gaps.ts";
+import type { LaneKin } from "./lane-kin.ts";
+import type { OutboxConfig } from "./outbox-config.ts";
 import { type OutboxHost, StoredOutbox } from "./stored-outbox.ts";
 import { TopicPlaces } from "./topic-places.ts";
 
@@ -36,7 +36,7 @@ export function laneOfRows(rowName: string): { readonly name: string; readonly l
  * lane. All that waits of one topic is in one lane, also after a crash: a topic goes back only when the
  * removal of what it had in the other is durable.
  */
-export class LanedOutbox implements DurableOutbox {
+export class LanedOutbox implements Outbox {
   readonly name: string;
   readonly #lanes: readonly StoredOutbox[];
   readonly #places = new TopicPlaces();

@@ -1,14 +1,14 @@
 import { GatewayError } from "../../errors/index.ts";
-import type { Topic } from "../../mqtt/index.ts";
-import type { LanedOutbox } from "./laned-outbox.ts";
 import type {
-  DurableOutbox,
-  OutboxConfig,
+  Outbox,
   OutboxEntry,
   OutboxGap,
   OutboxMessage,
   OutboxStatus,
-} from "./outbox.ts";
+  Topic,
+} from "../../mqtt/index.ts";
+import type { LanedOutbox } from "./laned-outbox.ts";
+import type { OutboxConfig } from "./outbox-config.ts";
 
 /** What an outbox looks like before the store is open, or after. */
 const CLOSED: OutboxStatus = {
@@ -19,7 +19,7 @@ const CLOSED: OutboxStatus = {
 };
 
 /** An outbox that can be handed to its user before the store is open. */
-export class OutboxFace implements DurableOutbox {
+export class OutboxFace implements Outbox {
   readonly #core: () => { outbox(name: string): LanedOutbox } | null;
   readonly #name: string;
   readonly #cfg: OutboxConfig;

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import type { OutboxEntry } from "../../mqtt/index.ts";
 import { ManualClock } from "../../time/index.ts";
 import { nextTurn } from "../group-writer.ts";
 import {
@@ -12,7 +13,6 @@ import { openedStore, temporaryFolder } from "../open-store.testing.ts";
 import type { LevelStore } from "../store.ts";
 import { randomFrom } from "../workload.testing.ts";
 import { contentOf, outboxMessage, UNBOUNDED } from "./outbox.testing.ts";
-import type { OutboxEntry } from "./outbox.ts";
 
 const FAULTS: readonly WriteFault[] = [
   { kind: "refused", reason: NO_SPACE },

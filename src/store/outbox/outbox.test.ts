@@ -5,7 +5,7 @@ import { nextTurn } from "../group-writer.ts";
 import { FaultyLevel, NO_SPACE } from "../leveldb/faulty-level.testing.ts";
 import { openedStore, temporaryFolder } from "../open-store.testing.ts";
 import { contentOf, outboxMessage, UNBOUNDED } from "./outbox.testing.ts";
-import type { OutboxConfig } from "./outbox.ts";
+import type { OutboxConfig } from "./outbox-config.ts";
 
 async function newOutbox(cfg: Partial<OutboxConfig> = {}) {
   const path = join(temporaryFolder(), "db");

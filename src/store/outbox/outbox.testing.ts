@@ -1,5 +1,5 @@
-import { type QoS, topic } from "../../mqtt/index.ts";
-import type { DurableOutbox, OutboxConfig, OutboxMessage } from "./outbox.ts";
+import { type Outbox, type OutboxMessage, type QoS, topic } from "../../mqtt/index.ts";
+import type { OutboxConfig } from "./outbox-config.ts";
 
 export const UNBOUNDED: OutboxConfig = {
   maxMessages: 1_000_000,
@@ -26,7 +26,7 @@ export function outboxMessage(
 
 /** Everything in an outbox, as whoever connects anew gets it. */
 export async function contentOf(
-  outbox: DurableOutbox,
+  outbox: Outbox,
 ): Promise<{ readonly seq: number; readonly number: number; readonly topic: string }[]> {
   const found: { seq: number; number: number; topic: string }[] = [];
   let after = 0;

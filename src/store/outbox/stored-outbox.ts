@@ -1,5 +1,6 @@
 import { GatewayError, isGatewayError } from "../../errors/index.ts";
 import type { Log } from "../../log/index.ts";
+import type { OutboxDropReason, OutboxEntry, OutboxGap, OutboxMessage } from "../../mqtt/index.ts";
 import type { Clock } from "../../time/index.ts";
 import type { ByteReader, ByteWriter } from "../bytes.ts";
 import type { Database } from "../database.ts";
@@ -20,7 +21,6 @@ import {
 import { Chunk, KnownChunks } from "./chunks.ts";
 import { Gaps, writeGap } from "./gaps.ts";
 import type { LaneKin } from "./lane-kin.ts";
-import type { OutboxDropReason, OutboxEntry, OutboxGap, OutboxMessage } from "./outbox.ts";
 import { LastOfTopics, Moves } from "./thinning.ts";
 import { type Unwritten, UnwrittenEntries } from "./unwritten.ts";
 

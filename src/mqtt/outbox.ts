@@ -1,4 +1,6 @@
-import type { MessageProperties, QoS, Topic } from "../../mqtt/index.ts";
+import type { MessageProperties } from "./message.ts";
+import type { QoS } from "./qos.ts";
+import type { Topic } from "./topic.ts";
 
 /** A message on its way out of the gateway, under its remote topic. */
 export interface OutboxMessage {
@@ -7,6 +9,8 @@ export interface OutboxMessage {
   readonly qos: QoS;
   readonly retain: boolean;
   readonly properties?: MessageProperties;
+  /** Name of the forward rule it came by, for the counters; what waited over a restart lacks it. */
+  readonly rule?: string;
 }
 
 /** A kept message and its place in the order. */
@@ -28,27 +32,10 @@ export interface OutboxEntry {
  */
 export const OUTBOX_DROP_REASONS = ["queue_full", "too_large", "too_old", "store_full"] as const;
 
+/** One of them. */
 export type OutboxDropReason = (typeof OUTBOX_DROP_REASONS)[number];
 
-/** What is lost when an outbox is full: see OutboxConfig. */
-export type OutboxPolicy = "drop_oldest" | "drop_newest" | "keep_last_per_topic";
-
-/** How much an outbox keeps; bytes are those of topic and payload. */
-export interface OutboxConfig {
-  readonly maxMessages: number;
-  readonly maxBytes: number;
-  /** Messages that wait longer are dropped; 0 = never. */
-  readonly maxAgeMs: number;
-  /**
-   * At a bound the oldest message goes, or the new one, or the oldest that is not the last of its
-   * topic: the last ones then move to the end of the queue.
-   */
-  readonly policy: OutboxPolicy;
-  /** With more messages waiting in lane 0 than these, new topics go past them. */
-  readonly backlogMessages: number;
-}
-
-/** Messages of one topic that were dropped, and not yet reported. */
+/** Messages of one topic that an outbox gave up, and that were not reported yet. */
 export interface OutboxGap {
   /** Null: topics beyond the bound on their number, together. */
   readonly topic: string | null;
@@ -58,38 +45,37 @@ export interface OutboxGap {
   readonly count: number;
 }
 
-/** An outbox in numbers. */
+/** What waits in an outbox, and what it gave up since the start. */
 export interface OutboxStatus {
   readonly messages: number;
   /** Bytes of topic and payload. */
   readonly bytes: number;
-  /** About how long the oldest message has waited, over restarts; null when there is none. */
+  /** About how long the oldest message has waited, over restarts; null when none waits. */
   readonly oldestAgeMs: number | null;
-  /** Since the start. */
   readonly dropped: Readonly<Record<OutboxDropReason, number>>;
 }
 
-/** What an outbox keeps in order for itself: see `DurableOutbox.laneFor`. */
+/** How many lanes an outbox has: see `Outbox.laneFor`. */
 export const OUTBOX_LANES = 3;
 
 /**
- * A durable queue, oldest first; while it is long, what need not wait behind it has lanes of its own.
- * What is appended joins the open group, with everything else that is
- * recorded for the same publication; what is removed before the group is committed is never
- * written. A message leaves only by `remove`, or by being dropped at a bound, which is counted and
- * noted as a gap. What `take` has handed out is on its way and is not dropped.
+ * The messages that wait for the cloud, oldest first; while those are many, what need not wait behind
+ * them has lanes of its own. A message leaves only by `remove`, which the cloud's PUBACK or PUBCOMP
+ * causes, or by being dropped at a bound, which is counted and noted as a gap. What `take` has handed
+ * out is on its way and is not dropped.
  */
-export interface DurableOutbox {
+export interface Outbox {
   /**
    * Resolves when the message is durable, has been removed, or was dropped by the bounds. `isUrgent`:
-   * nobody is there to remove it soon. `isLive`: as for `laneFor`, which says where it goes.
+   * there is no link, so it cannot be removed soon. `isLive`: as for `laneFor`, which says where it
+   * goes.
    * @throws GatewayError STORE_FULL or STORE_WRITE_FAILED (rejects): it is not kept. QoS 0 is
    * dropped and counted instead.
    */
   append(message: OutboxMessage, isUrgent?: boolean, isLive?: boolean): Promise<void>;
   /**
    * The lane a message of this topic goes to now: where others of its topic wait; else lane 0, or,
-   * when that is long and `isLive` (somebody takes), the shortest of the others.
+   * when that is long and `isLive` (there is a link), the shortest of the others.
    */
   laneFor(topic: Topic, isLive: boolean): number;
   /**
@@ -103,7 +89,7 @@ export interface DurableOutbox {
   /** Whether messages of this topic, or of one that is not told from it, have not been taken yet. */
   isWaiting(topic: Topic): boolean;
   /**
-   * Notes that the other side has received a QoS 2 message (PUBREC), or that it does not know of it
+   * Notes that the cloud has received a QoS 2 message (PUBREC), or that it does not know of it
    * any more. Resolves when that is durable; at once for an entry that is gone.
    * @throws GatewayError STORE_FULL or STORE_WRITE_FAILED (rejects)
    */
