@@ -81,6 +81,11 @@ export interface UpdatesService {
     readonly isHandingOver: boolean;
     readonly last: UpdateResult | null;
     readonly history: readonly UpdateResult[];
+    readonly usbSticks: readonly {
+      readonly device: string;
+      readonly message: string;
+      readonly at: string | null;
+    }[];
   }>;
   /** Resolves with the bytes that were handed over to the system. */
   receive(

@@ -46,6 +46,15 @@ export interface SlotView {
   readonly isNext: boolean;
 }
 
+/** What became of a USB stick that was plugged in. */
+export interface UsbStick {
+  /** Its partition as the system names it, `sda1`. */
+  readonly device: string;
+  readonly message: string;
+  /** ISO 8601. */
+  readonly at: string | null;
+}
+
 const MAX_FILE_BYTES = 65_536;
 const MAX_HISTORY = 20;
 
@@ -59,6 +68,20 @@ export async function readHistory(directory: string): Promise<UpdateResult[]> {
   const lines = (await textOf(join(directory, "history.jsonl"))).split("\n");
   return lines
     .flatMap((line) => resultOf(parsed(line)) ?? [])
+    .slice(-MAX_HISTORY)
+    .reverse();
+}
+
+/** What became of USB sticks since the device was started, the newest first. */
+export async function readUsbSticks(directory: string): Promise<UsbStick[]> {
+  const lines = (await textOf(join(directory, "usb.jsonl"))).split("\n");
+  return lines
+    .flatMap((line) => {
+      const found = parsed(line);
+      const [device, message] = [text(found?.["device"]), text(found?.["message"])];
+      if (device === null || message === null) return [];
+      return { device, message, at: text(found?.["at"]) };
+    })
     .slice(-MAX_HISTORY)
     .reverse();
 }

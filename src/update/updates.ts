@@ -7,8 +7,10 @@ import {
   readHistory,
   readSlots,
   readStatus,
+  readUsbSticks,
   type SlotView,
   type UpdateResult,
+  type UsbStick,
 } from "./update-files.ts";
 import { isWaiting, receiveBundle, tidySpool, type Upload } from "./upload.ts";
 
@@ -35,6 +37,8 @@ export interface UpdateView {
   readonly last: UpdateResult | null;
   /** How updates ended, the newest first. */
   readonly history: readonly UpdateResult[];
+  /** What became of USB sticks since the device was started, the newest first. */
+  readonly usbSticks: readonly UsbStick[];
 }
 
 /** Updates of the appliance's system, as far as the gateway, which is not root, has to do with them. */
@@ -113,13 +117,14 @@ export function createUpdates(deps: UpdatesDeps, cfg: UpdatesConfig): Updates {
     fallBack: () => (last?.state === "fell_back" ? last : null),
     async view() {
       const directory = await stateDir();
-      const [slots, status, history, waiting] = await Promise.all([
+      const [slots, status, history, usbSticks, waiting] = await Promise.all([
         readSlots(directory),
         readStatus(directory),
         readHistory(directory),
+        readUsbSticks(directory),
         isWaiting(spool),
       ]);
-      return { slots, last: status, history, isHandingOver: isReceiving || waiting };
+      return { slots, last: status, history, usbSticks, isHandingOver: isReceiving || waiting };
     },
     async receive(upload, wish) {
       const directory = await stateDir();

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, expect, it } from "vitest";
 import { Device } from "./device.ts";
@@ -37,6 +37,14 @@ const put = (...names: readonly string[]) => {
   for (const name of names) writeFileSync(join(stick, name), "x");
 };
 
+/** What the API is to tell of each stick, as lines. */
+const told = () =>
+  device
+    .read("data/update/usb.jsonl")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>);
+
 it("takes the newest version that is newer than what runs, and nothing else", async () => {
   put("tidegate-1.0.0-arm64.raucb", "tidegate-1.9.0-arm64.raucb", "tidegate-1.10.0-arm64.raucb");
   put("tidegate-1.10.0-arm64.raucb.part", "holiday.jpg", "tidegate-99-arm64.raucb");
@@ -46,15 +54,22 @@ it("takes the newest version that is newer than what runs, and nothing else", as
   const { output } = await device.run("usb-update", "/dev/sda1");
   expect(output).toContain("taking tidegate-1.10.0-arm64.raucb");
   expect(device.has("mounted")).toBe(false);
+  // By then, for another update is under way.
+  expect(told()).toMatchObject([
+    { device: "sda1", message: expect.stringMatching(/^another update .*tidegate-1\.10\.0-arm64/) },
+  ]);
 });
 
 it("mounts it for reading only, and does nothing where nothing is newer", async () => {
   put("tidegate-1.1.0-arm64.raucb", "tidegate-1.0.9-arm64.raucb");
-  const { code, output } = await device.run("usb-update", "/dev/sda1");
+  const { code } = await device.run("usb-update", "/dev/sda1");
   expect(code).toBe(0);
-  expect(output).toContain("no update that is newer than 1.1.0");
   expect(device.read("options")).toMatch(/--options=ro,nodev,nosuid,noexec \/dev\/sda1/);
   expect(device.has("mounted")).toBe(false);
+  expect(device.has("data/update/status.json")).toBe(false);
+  expect(told()).toMatchObject([
+    { message: "no update that is newer than 1.1.0, which is running: there is 1.1.0" },
+  ]);
 });
 
 it("does not try a version again that fell back here", async () => {
@@ -65,13 +80,37 @@ it("does not try a version again that fell back here", async () => {
   expect(first.output).toContain("taking tidegate-1.2.0-arm64.raucb");
   device.write("data/update/fell-back", "1.2.0\n1.3.0\n");
   const second = await device.run("usb-update", "/dev/sda1");
-  expect(second).toMatchObject({ code: 0, output: expect.stringContaining("no update") });
+  expect(second).toMatchObject({ code: 0 });
+  const message = expect.stringMatching(/^version 1\.\d\.0 fell back here before/);
+  expect(told()).toMatchObject([{ message }]);
+});
+
+it("tells of each stick, and of the newest last", async () => {
+  put("holiday.jpg");
+  for (const name of ["sda1", "sdb", "sda1"]) await device.run("usb-update", `/dev/${name}`);
+  const message = expect.stringMatching(/^no update: no file tidegate-<version>-arm64\.raucb/);
+  const at = expect.stringMatching(/^20\d\d-.*Z$/);
+  expect(told()).toEqual([
+    { device: "sdb", message, at },
+    { device: "sda1", message, at },
+  ]);
+});
+
+it("an update that is refused is told with its reason, there and as an update", async () => {
+  rmSync(device.path("programs/flock"));
+  put("tidegate-1.2.0-arm64.raucb");
+  const { code } = await device.run("usb-update", "/dev/sda1");
+  expect(code).toBe(65);
+  expect(device.status()).toMatchObject({ state: "refused", source: "usb" });
+  const message = expect.stringMatching(/^tidegate-1\.2\.0-arm64\.raucb refused: the bundle is/);
+  expect(told()).toMatchObject([{ message }]);
+  expect(device.has("mounted")).toBe(false);
 });
 
 it("a stick that cannot be mounted is left alone", async () => {
   execFileSync("ln", ["-sf", "/bin/false", device.path("programs/systemd-mount")]);
-  const { code, output } = await device.run("usb-update", "/dev/sda1");
+  const { code } = await device.run("usb-update", "/dev/sda1");
   expect(code).toBe(1);
-  expect(output).toContain("cannot be mounted");
+  expect(told()).toMatchObject([{ message: "it cannot be mounted" }]);
   expect(device.has("data/update/status.json")).toBe(false);
 });

@@ -168,7 +168,8 @@ describe("POST /update", () => {
 describe("GET /update", () => {
   test("tells versions, slots, what is under way and how updates ended, newest first", async () => {
     const { call, tell, stateDir } = await appliance();
-    const nothing = { version: "1.0.0", slots: [], handing_over: false, last: null, history: [] };
+    const none = { slots: [], last: null, history: [], usb: [] };
+    const nothing = { version: "1.0.0", handing_over: false, ...none };
     expect(await call("GET", "/update", { as: "viewer" })).toMatchObject({
       status: 200,
       body: nothing,
@@ -212,6 +213,7 @@ describe("GET /update", () => {
       handing_over: false,
       last: { ...ended("1.2.0"), trial: null },
       history: [ended("1.2.0"), ended("1.1.0")],
+      usb: [],
     });
   });
 
@@ -230,13 +232,29 @@ describe("GET /update", () => {
     expect((await call("GET", "/update")).body).toMatchObject({ last: { trial: null } });
   });
 
+  test("tells what became of USB sticks, newest first", async () => {
+    const { call, stateDir } = await appliance();
+    const stick = (device: string) => ({
+      device,
+      message: "it cannot be mounted",
+      at: "2026-11-22T10:00:00Z",
+    });
+    const lines = [stick("sda1"), { device: "sdx" }, stick("sdb")];
+    writeFileSync(
+      join(stateDir, "usb.jsonl"),
+      lines.map((line) => `${JSON.stringify(line)}\n`).join(""),
+    );
+    const { body } = await call("GET", "/update", { as: "viewer" });
+    expect(body).toMatchObject({ usb: [stick("sdb"), stick("sda1")] });
+  });
+
   test("files that are torn or nonsense read as nothing", async () => {
     const { call, stateDir } = await appliance();
     for (const text of ["", "{", "null", "[1]", '{"state":5}', '{"slots":{}}', "\0".repeat(100)]) {
-      for (const name of ["status.json", "history.jsonl", "slots.json"]) {
+      for (const name of ["status.json", "history.jsonl", "slots.json", "usb.jsonl"]) {
         writeFileSync(join(stateDir, name), text);
       }
-      const body = { slots: [], last: null, history: [] };
+      const body = { slots: [], last: null, history: [], usb: [] };
       expect(await call("GET", "/update")).toMatchObject({ status: 200, body });
     }
   });

@@ -69,6 +69,16 @@ const SLOT = {
   required: ["name", "version", "running", "next", "committed", "attempts_left"],
 } as const;
 
+const USB_STICK = {
+  type: "object",
+  properties: {
+    device: { type: "string", example: "sda1" },
+    message: { type: "string", example: "taking tidegate-1.4.0-arm64.raucb" },
+    at: { type: ["string", "null"], example: "2026-11-22T10:00:00Z" },
+  },
+  required: ["device", "message", "at"],
+} as const;
+
 const STATUS = {
   type: "object",
   properties: {
@@ -80,8 +90,13 @@ const STATUS = {
     },
     last: LAST,
     history: { type: "array", items: RESULT, description: "How updates ended, newest first." },
+    usb: {
+      type: "array",
+      items: USB_STICK,
+      description: "What became of USB sticks since the device was started, newest first.",
+    },
   },
-  required: ["version", "slots", "handing_over", "last", "history"],
+  required: ["version", "slots", "handing_over", "last", "history", "usb"],
 } as const;
 
 /** `/update`: Tidegate's own, EMQX has nothing like it. */
@@ -96,7 +111,7 @@ export function updateRoutes({ updates, statistics }: UpdateServices): readonly 
       test: TEST,
       schema: { answers: { 200: STATUS } },
       async handle() {
-        const { slots, isHandingOver, last, history } = await updates.view();
+        const { slots, isHandingOver, last, history, usbSticks } = await updates.view();
         return ok({
           version: statistics.node().version,
           slots: slots.map((slot) => ({
@@ -110,6 +125,7 @@ export function updateRoutes({ updates, statistics }: UpdateServices): readonly 
           handing_over: isHandingOver,
           last: last === null ? null : { ...shown(last), trial: trialOf(last) },
           history: history.map(shown),
+          usb: usbSticks,
         });
       },
     }),
