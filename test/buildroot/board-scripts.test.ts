@@ -119,6 +119,13 @@ it("post-build fails when a library that BusyBox needs is not there", () => {
   );
 });
 
+it("the card's names on the device follow the signature it is given", () => {
+  const rules = readFileSync(path.join(PROJECT, "systemd/udev/61-tidegate-disk.rules"), "utf8");
+  const signature = layout("DISK_SIGNATURE");
+  expect(rules).toContain(`ENV{ID_PART_TABLE_UUID}=="${signature}"`);
+  expect(rules).toContain(`ENV{ID_PART_ENTRY_UUID}=="${signature}-0[1-4]"`);
+});
+
 it.each(["rpi", "qemu"])("post-image lays out the whole card for %s", (board) => {
   mkdirSync(path.join(host, "bin"));
   mkdirSync(path.join(host, "sbin"));
