@@ -58,7 +58,9 @@ export function debianComponent(
   const [, source = name, sourceVersion = version] =
     /^(\S+)(?: \((.+)\))?$/.exec(fields.get("Source") ?? name) ?? [];
   const supplier = fields.get("Maintainer")?.replace(/\s*<.*$/, "");
-  const purl = `pkg:deb/debian/${encodeURIComponent(name)}@${encodeURIComponent(version)}?arch=${architecture}&distro=${DISTRIBUTION}`;
+  // In a package URL ":" stands as it is, here after the epoch.
+  const encoded = encodeURIComponent(version).replaceAll("%3A", ":");
+  const purl = `pkg:deb/debian/${encodeURIComponent(name)}@${encoded}?arch=${architecture}&distro=${DISTRIBUTION}`;
   return {
     type: /firmware|u-boot/.test(name) ? "firmware" : "library",
     "bom-ref": purl,
