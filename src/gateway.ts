@@ -17,7 +17,7 @@ import {
 import { type Broker, boundsWithin, createBroker, createSysTopics } from "./broker/index.ts";
 import { type Config, type ConfigStore, configPaths } from "./config/index.ts";
 import { createDelayed, type DelayedConfig } from "./delayed/index.ts";
-import { GatewayError, reasonOf } from "./errors/index.ts";
+import { reasonOf } from "./errors/index.ts";
 import {
   createBridgeReport,
   createHealth,
@@ -35,6 +35,7 @@ import { createSelfCheck } from "./self-check.ts";
 import { createSerial, serialDevices } from "./serial/index.ts";
 import {
   bridgeMetrics,
+  checkBridgeRules,
   createMetrics,
   createServices,
   type PartChecks,
@@ -110,7 +111,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const { log, clock, configStore } = deps;
   const config = configStore.running;
   let isReady = false;
-  checkBridges(config.bridges);
+  checkBridgeRules(config.bridges, CONFIG_CHECKS);
 
   const store = createStore(
     { log, clock },
@@ -482,35 +483,6 @@ function tableOf(store: Store, name: string): RecordTable {
 function delayedConfig({ delayed }: Config): DelayedConfig {
   const { enable, max_messages: maxMessages, max_bytes: maxBytes } = delayed;
   return { enable, maxMessages, maxBytes };
-}
-
-/** What the schema cannot see of an operator's file; changes by the API are checked before they are written. */
-function checkBridges(bridges: Config["bridges"]): void {
-  for (const [name, bridge] of Object.entries(bridges)) {
-    const key = `bridges.${name}`;
-    const fault = bridgeFaults(bridge, key)[0];
-    if (fault !== undefined) {
-      const reason = `expected ${fault.expected}`;
-      throw new GatewayError("CONFIG_CHECK_FAILED", { key: fault.key, value: fault.value, reason });
-    }
-    const loop = findLoop(bridge);
-    if (loop !== null) {
-      const reason = `its messages would come back through the subscription ${loop.subscription}`;
-      throw new GatewayError("CONFIG_CHECK_FAILED", {
-        key: `${key}.forwards`,
-        value: loop.forward,
-        reason,
-      });
-    }
-  }
-  const ring = findRing(bridges);
-  if (ring !== null) {
-    throw new GatewayError("CONFIG_CHECK_FAILED", {
-      key: `bridges.${ring.path[0]}.forwards`,
-      value: ring.forward,
-      reason: `its messages would go round through the bridges ${ring.path.join(", ")}`,
-    });
-  }
 }
 
 const textOf = (value: unknown) => (typeof value === "string" ? value : null);

@@ -26,11 +26,7 @@ describe("bridge configuration", () => {
   });
 
   it.each([
-    ["server", { server: null }],
-    ["backoff_min_s", { backoff_min_s: 10, backoff_max_s: 5 }],
     ["username", { password: "x" }],
-    ["tls.key_file", { tls: { ...bridgeConfig().tls, cert_file: "/c" } }],
-    ["tls.cert_file", { tls: { ...bridgeConfig().tls, key_file: "/k" } }],
     ["forwards[0].local_topic", { forwards: [forward("")] }],
     ["forwards[0].local_topic", { forwards: [forward("$SYS/#")] }],
     ["forwards[1].remote_topic", { forwards: [forward("a"), forward("a/+/b", "c/+")] }],
@@ -44,13 +40,12 @@ describe("bridge configuration", () => {
     expect(keysOf(cfg)).toEqual([`bridges.cloud.${key}`]);
   });
 
-  it("a bridge that is off needs no server, and MQTT 5.0 no user name beside a password", () => {
-    expect(keysOf({ enable: false, server: null })).toEqual([]);
+  it("MQTT 5.0 needs no user name beside a password", () => {
     expect(keysOf({ proto_ver: 5, password: "x" })).toEqual([]);
   });
 
   it("shows no secret", () => {
-    const faults = bridgeFaults(bridgeConfig({ server: null, password: "hush" }), "b");
+    const faults = bridgeFaults(bridgeConfig({ password: "hush" }), "b");
     expect(JSON.stringify(faults)).not.toContain("hush");
   });
 });

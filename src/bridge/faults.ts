@@ -3,7 +3,7 @@ import { MAX_STRING_BYTES } from "../mqtt/index.ts";
 import { type TopicRule, targetFault } from "./mapping.ts";
 
 /**
- * What is wrong with one bridge's configuration that no single key shows. `key` is the bridge's
+ * What is wrong with a bridge's configuration that its schema does not see. `key` is the bridge's
  * own key, such as `bridges.default`. Loops are found by `findLoop`, and certificate files are
  * judged with those of the listeners. No secret is among the values.
  */
@@ -12,19 +12,9 @@ export function bridgeFaults(cfg: BridgeConfig, key: string): Fault[] {
   const add = (name: string, value: unknown, expected: string) =>
     found.push({ kind: "value", key: `${key}.${name}`, value, expected });
 
-  if (cfg.enable && cfg.server === null) {
-    add("server", null, "the cloud broker's address, or enable: false");
-  }
-  if (cfg.backoff_min_s > cfg.backoff_max_s) {
-    add("backoff_min_s", cfg.backoff_min_s, `at most backoff_max_s (${cfg.backoff_max_s})`);
-  }
   if (cfg.password !== null && cfg.username === null && cfg.proto_ver !== 5) {
     // [MQTT-3.1.2-22] of 3.1.1; MQTT 5.0 allows it.
     add("username", null, "a user name beside the password, or proto_ver 5");
-  }
-  if ((cfg.tls.cert_file === null) !== (cfg.tls.key_file === null)) {
-    const missing = cfg.tls.cert_file === null ? "cert_file" : "key_file";
-    add(`tls.${missing}`, null, "cert_file and key_file, or neither");
   }
   for (const [index, rule] of cfg.forwards.entries()) {
     const at = `forwards[${index}]`;

@@ -35,7 +35,7 @@ export type {
   PemKind,
   PemTexts,
 } from "./configuration/index.ts";
-export { checkConfig, createReadPem } from "./configuration/index.ts";
+export { checkBridgeRules, checkConfig, createReadPem } from "./configuration/index.ts";
 export type { Control, ExitKind } from "./control.ts";
 export type {
   FieldDevices,

@@ -1,34 +1,11 @@
 import { isDeepStrictEqual } from "node:util";
-import type { BridgeConfig, Config, Fault } from "../../config/index.ts";
+import type { Config } from "../../config/index.ts";
+import { checkBridge, checkRing, type PartChecks } from "./bridge-check.ts";
 import { checkFailed } from "./check-failed.ts";
 import { checkFieldDevices } from "./field-check.ts";
 import type { ReadPem } from "./pem-files.ts";
 import { checkPorts } from "./port-check.ts";
 import { checkTlsFiles, checkTokenKey } from "./tls-check.ts";
-
-/** Two rules of one bridge that would pass a message round and round. */
-export interface BridgeLoop {
-  readonly forward: string;
-  readonly subscription: string;
-}
-
-/** The same over several bridges, in the order a message takes. */
-export interface BridgeRing {
-  readonly path: readonly string[];
-  readonly forward: string;
-}
-
-/** What the parts themselves know to be wrong with a configuration made for them. */
-export interface PartChecks {
-  /** Two rules of the bridge that would pass a message round and round. */
-  findLoop(cfg: BridgeConfig): BridgeLoop | null;
-  /** Rules of several bridges that would do so together. */
-  findRing(bridges: Config["bridges"]): BridgeRing | null;
-  /** What is wrong with one bridge beyond the schema; `key` stands in front of the members. */
-  bridgeFaults(cfg: BridgeConfig, key: string): readonly Fault[];
-  /** Throws a GatewayError for users or access rules that could never work. */
-  checkAccess(next: Config): void;
-}
 
 export interface CheckContext {
   readonly read: ReadPem;
@@ -97,22 +74,9 @@ async function checkBridges(next: Config, previous: Config, context: CheckContex
   for (const [name, bridge] of Object.entries(next.bridges)) {
     const was = Object.hasOwn(previous.bridges, name) ? previous.bridges[name] : undefined;
     if (isDeepStrictEqual(bridge, was)) continue;
-    const key = `bridges.${name}`;
-    const fault = context.parts.bridgeFaults(bridge, key)[0];
-    if (fault !== undefined) {
-      throw checkFailed(fault.key, fault.value, `expected ${fault.expected}`);
-    }
-    const loop = context.parts.findLoop(bridge);
-    if (loop !== null) {
-      const reason = `its messages would come back through the subscription ${loop.subscription}`;
-      throw checkFailed(`${key}.forwards`, loop.forward, reason);
-    }
-    await checkTlsFiles(`${key}.tls`, bridge.tls, context.read);
+    checkBridge(name, bridge, context.parts);
+    await checkTlsFiles(`bridges.${name}.tls`, bridge.tls, context.read);
   }
   if (isDeepStrictEqual(next.bridges, previous.bridges)) return;
-  const ring = context.parts.findRing(next.bridges);
-  if (ring !== null && context.parts.findRing(previous.bridges) === null) {
-    const reason = `its messages would go round through the bridges ${ring.path.join(", ")}`;
-    throw checkFailed(`bridges.${ring.path[0]}.forwards`, ring.forward, reason);
-  }
+  if (context.parts.findRing(previous.bridges) === null) checkRing(next.bridges, context.parts);
 }

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Fault } from "../../config/index.ts";
 import { GatewayError } from "../../errors/index.ts";
 import { createLog } from "../../log/index.ts";
-import type { BridgeLoop } from "./checks.ts";
+import type { BridgeLoop } from "./bridge-check.ts";
 import type { ConfigPatch } from "./config-store.ts";
 import { type ConfigDraft, createConfiguration } from "./configuration.ts";
 import { configWith, MemoryConfigStore } from "./memory-config-store.testing.ts";

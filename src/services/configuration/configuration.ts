@@ -1,6 +1,7 @@
 import type { Config } from "../../config/index.ts";
 import type { Log } from "../../log/index.ts";
-import { checkConfig, type PartChecks } from "./checks.ts";
+import type { PartChecks } from "./bridge-check.ts";
+import { checkConfig } from "./checks.ts";
 import type { ConfigPatch, ConfigStatus, ConfigStore, PemKind } from "./config-store.ts";
 import { createReadPem, type ReadPem } from "./pem-files.ts";
 

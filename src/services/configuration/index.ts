@@ -1,4 +1,5 @@
-export type { BridgeLoop, CheckContext, PartChecks } from "./checks.ts";
+export type { PartChecks } from "./bridge-check.ts";
+export { checkBridgeRules } from "./bridge-check.ts";
 export { checkConfig } from "./checks.ts";
 export type { ConfigPatch, ConfigStatus, ConfigStore, PemKind } from "./config-store.ts";
 export type {
