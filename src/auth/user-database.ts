@@ -1,4 +1,4 @@
-import type { Config } from "../config/index.ts";
+import { type Config, MASK } from "../config/index.ts";
 import { GatewayError, reasonOf } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
 import {
@@ -365,10 +365,10 @@ function checkImported({ userId, secret }: ImportedUser, row: string, algorithm:
   const { hash, salt } = secret;
   if (Buffer.byteLength(hash) > MAX_HASH_BYTES || !isHashOf(algorithm, hash)) {
     const expected = `a hash of ${algorithmCode(algorithm)}`;
-    throw invalid(`${row}: password_hash`, "******", expected);
+    throw invalid(`${row}: password_hash`, MASK, expected);
   }
   if (Buffer.byteLength(salt) > MAX_SALT_BYTES) {
-    throw invalid(`${row}: salt`, "******", `at most ${MAX_SALT_BYTES} bytes`);
+    throw invalid(`${row}: salt`, MASK, `at most ${MAX_SALT_BYTES} bytes`);
   }
 }
 
@@ -383,10 +383,10 @@ function checkName(field: string, value: string): void {
 function checkPassword(field: string, value: string, algorithm: HashAlgorithm): void {
   const bytes = Buffer.byteLength(value);
   if (bytes === 0 || bytes > MAX_PASSWORD_BYTES) {
-    throw invalid(field, "******", `text of 1 to ${MAX_PASSWORD_BYTES} bytes`);
+    throw invalid(field, MASK, `text of 1 to ${MAX_PASSWORD_BYTES} bytes`);
   }
   const fault = passwordFault(algorithm, value);
-  if (fault !== null) throw invalid(field, "******", fault);
+  if (fault !== null) throw invalid(field, MASK, fault);
 }
 
 function invalid(field: string, value: unknown, expected: string): GatewayError {

@@ -1,5 +1,6 @@
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
+import { MASK } from "../../config/index.ts";
 import { reasonOf } from "../../errors/index.ts";
 import { checkFailed } from "./check-failed.ts";
 import type { ReadPem } from "./pem-files.ts";
@@ -72,7 +73,7 @@ function parseKey(prefix: string, tls: TlsFiles, pem: string): KeyObject {
   } catch (err) {
     const isEncrypted = /ENCRYPTED/.test(pem);
     if (isEncrypted) {
-      const value = tls.key_password === null ? null : "******";
+      const value = tls.key_password === null ? null : MASK;
       throw checkFailed(`${prefix}.key_password`, value, "it does not open the private key", err);
     }
     throw checkFailed(
