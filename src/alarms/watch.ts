@@ -207,6 +207,10 @@ export function renderAlarmTable(): string {
       "A rule sent messages round in circles and was cut; the bridge is built anew.",
     ],
     [
+      "`bridge_loop_suspected_<rule>`",
+      "A rule may send messages round in circles, which cannot be proven, and goes on; they come no more for a minute or two, the rule is cut, or the bridge is built anew.",
+    ],
+    [
       "`certificate_expiry/<use>`",
       "A certificate of the listeners expires within 30, 7, 1 days, or has, or is not valid yet; a new one is there.",
     ],

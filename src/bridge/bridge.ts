@@ -1,7 +1,7 @@
 import type { BridgeConfig } from "../config/index.ts";
 import { reasonOf } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
-import { type Bus, type Outbox, topic } from "../mqtt/index.ts";
+import { type Bus, type Outbox, topic, topicFilter } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
 import { Announcer } from "./announce.ts";
 import { type AlarmBell, CertificateWatch } from "./certificates.ts";
@@ -127,8 +127,10 @@ class CloudBridge implements Bridge {
         clock,
         onCut: (rule, topic) => this.#cut(rule, topic),
         onSuspected: (rule, name) => this.#suspect(rule, name),
+        onCleared: (rule) => this.#alarms?.clear(suspectAlarm(rule)),
         onDropped: (rule) => this.#egress.dropInLoop(rule),
         sendProbe: (name, payload) => this.#delivery.sendProbe(name, payload),
+        watch: (hear) => bus.subscribe(topicFilter("#"), hear),
       },
       { isAsking: cfg.find_loops },
     );
@@ -340,9 +342,9 @@ class CloudBridge implements Bridge {
   #suspect(rule: string, topic: string): void {
     const fields = { bridge: this.#name, rule, topic };
     this.#log.warn(fields, "a rule of a bridge may send messages round in circles, it was not cut");
-    this.#link.report(
-      `rule ${rule} may send messages round in circles (seen on ${topic}), or applications answer each other there; it was not cut`,
-    );
+    const reason = `rule ${rule} may send messages round in circles (seen on ${topic}), or applications answer each other there; it was not cut`;
+    this.#link.report(reason);
+    this.#alarms?.raise(suspectAlarm(rule), `bridge ${this.#name}: ${reason}`, fields);
   }
 
   #clearAlarms(): void {
@@ -351,6 +353,7 @@ class CloudBridge implements Bridge {
     const below = subscription.map((name) => ruleKey("subscription", name));
     for (const rule of [...forwards, ...below]) {
       if (this.#breaker.isCut(rule)) this.#alarms?.clear(loopAlarm(rule));
+      if (this.#breaker.isSuspected(rule)) this.#alarms?.clear(suspectAlarm(rule));
     }
   }
 
@@ -382,4 +385,8 @@ class CloudBridge implements Bridge {
 
 function loopAlarm(rule: string): string {
   return `bridge_loop_${rule}`;
+}
+
+function suspectAlarm(rule: string): string {
+  return `bridge_loop_suspected_${rule}`;
 }

@@ -48,7 +48,15 @@ function bench(rules: BridgeConfig["subscription"], protocolVersion: 4 | 5 = 4) 
       tallies: new Tallies(clock),
       in: new Meter(clock),
       breaker: new LoopBreaker(
-        { clock, onCut: () => {}, onSuspected: () => {}, onDropped: () => {}, sendProbe: () => {} },
+        {
+          clock,
+          onCut: () => {},
+          onSuspected: () => {},
+          onCleared: () => {},
+          onDropped: () => {},
+          sendProbe: () => {},
+          watch: () => () => {},
+        },
         { isAsking: true },
       ),
       onRefused: (reason) => refusals.push(reason),

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
-import type { Message, Topic } from "../mqtt/index.ts";
+import type { Message, Topic, Unsubscribe } from "../mqtt/index.ts";
 import type { Clock, Timer } from "../time/index.ts";
-import { type Copies, CopyTable } from "./copy-table.ts";
+import { HeldMessages, HoldBudget } from "./held-messages.ts";
 import {
   asksAbout,
   mapProbe,
@@ -10,21 +10,33 @@ import {
   probePayload,
   probeTopics,
 } from "./loop-probe.ts";
+import { Strays } from "./loop-strays.ts";
+import { LoopSuspects } from "./loop-suspects.ts";
+import { type Look, type Source, Suspicion } from "./loop-suspicion.ts";
+import { LoopTrial, type Verdict } from "./loop-trial.ts";
 import type { TopicMapping } from "./mapping.ts";
+import { remember } from "./remember.ts";
 
 export interface LoopBreakerDeps {
   readonly clock: Clock;
+  /** In [0, 1); a test passes its own. */
+  readonly random?: () => number;
   /** A rule goes round in circles: it is to forward nothing more. */
   onCut(rule: string, topic: string): void;
   /**
-   * Equal messages come only after one was forwarded, and no probe shows more: a loop of brokers that
-   * pass this one topic on, or applications that answer each other. Nothing is done about it.
+   * Equal messages come only after one was forwarded, and neither a probe nor a trial shows more: a loop
+   * of brokers that pass this one topic on, or applications that answer each other. Nothing is done
+   * about it.
    */
   onSuspected(rule: string, topic: string): void;
+  /** It is not suspected any more: none of those messages comes, or it was cut. */
+  onCleared(rule: string): void;
   /** A message of a rule that is cut was given up. */
   onDropped(rule: string): void;
   /** Sends a probe to the cloud at once, QoS 0, and counts it nowhere; it may be lost. */
   sendProbe(topic: Topic, payload: Buffer): void;
+  /** Hears every message of the broker, for as long as a trial takes. */
+  watch(hear: (message: Message) => void): Unsubscribe;
 }
 
 export interface LoopBreakerConfig {
@@ -42,39 +54,25 @@ export interface LoopRule {
 /** Sends a message that was held back on its way. */
 export type Forward = () => void | Promise<void>;
 
-/** When equal messages are many enough, or come fast enough, to be asked about. */
-const SUSPECT = {
-  /** By a bridge, as every loop of bridges that say so does. */
-  bridge: [
-    { count: 16, gapMs: 2000 },
-    { count: 50, gapMs: Number.POSITIVE_INFINITY },
-  ],
-  /** By any other client: sensors repeat themselves too, and slower. */
-  client: [{ count: 30, gapMs: 200 }],
-} as const;
-
-/** How long a topic is not asked about again after no probe came back: ever longer. */
-const PEACE_MS = {
-  bridge: [30_000, 600_000, 3_600_000],
-  client: [3_600_000, 86_400_000],
-} as const;
-
-/** So much faster than when it was last asked about, it is another matter. */
-const FASTER = 5;
-
-/** How long what comes by a bridge is held back while a probe is under way. */
+/** How long what may go round is held back while a probe is under way. */
 const MIN_HOLD_MS = 1000;
 const MAX_HOLD_MS = 5000;
+
+/**
+ * What comes later than that after the first one held was not under way: its publisher has a pace of its
+ * own, and nothing of the topic is held any longer. With the round trip known, half as much again.
+ */
+const MIN_SETTLE_MS = 300;
+const MAX_SETTLE_MS = 1000;
+
+/** What comes further apart is not tried: it would have to be held for too long. */
+const MAX_TRIAL_GAP_MS = 2000;
 
 /** How often a question is asked anew because another gateway's went first. */
 const MAX_ROUNDS = 8;
 
 /** Questions in a row that met with silence, after which the rule is suspected. */
 const SILENCES = 2;
-
-/** Held by one bridge in all; what comes above that is not held. */
-const MAX_HELD = 2000;
-const MAX_HELD_BYTES = 8 * 1024 * 1024;
 
 /** Questions a rule may ask at once, and after how long another one. */
 const QUESTIONS = 10;
@@ -87,20 +85,9 @@ const MAX_SENT = 1024;
 const MAX_PASSED = 4096;
 const MAX_PASSES = 12;
 
-const MAX_PEACEFUL = 1024;
-
 /** Returns of marked messages after which the rule is cut, within a minute. */
 const MARKED_RETURNS = 20;
 const MARKED_PERIOD_MS = 60_000;
-
-type Source = keyof typeof SUSPECT;
-
-interface Held {
-  readonly rule: string;
-  readonly bytes: number;
-  readonly forward: Forward;
-  readonly done: PromiseWithResolvers<void>;
-}
 
 interface Probe {
   readonly rule: string;
@@ -111,9 +98,13 @@ interface Probe {
 
 /** One topic that is asked about. */
 interface Question {
-  readonly source: Source;
+  source: Source;
+  /** Who brings the copies. */
+  readonly sender: number;
   readonly gapMs: number;
   readonly waitMs: number;
+  readonly settleMs: number;
+  readonly strays: Strays;
   timer: Timer;
   /** The rules that ask. */
   readonly rules: Map<string, LoopRule>;
@@ -121,16 +112,13 @@ interface Question {
   isYielded: boolean;
   rounds: number;
   readonly beganMs: number;
+  /** When the sender's newest message came. */
   newestMs: number;
-  readonly held: Held[];
-}
-
-interface Peace {
-  /** How often in a row nothing came while everything was held. */
-  readonly silences: number;
-  readonly untilMs: number;
-  readonly times: number;
-  readonly gapMs: number;
+  /** Nothing is held (any more). */
+  isOpen: boolean;
+  /** No probe has come back: what is held is let go one by one. */
+  trial: LoopTrial | null;
+  readonly held: HeldMessages;
 }
 
 /**
@@ -139,8 +127,11 @@ interface Peace {
  * they are one. Equal messages that keep coming are no proof: sensors repeat themselves, and two
  * applications may answer each other with the same words for hours. So a question is sent along, a
  * probe: a message with a name of its own on a topic beside the suspect one, which brokers and bridges
- * pass on as they do the suspect. Only a loop brings it back to the rule that sent it, and only then is
- * the rule cut.
+ * pass on as they do the suspect. Only a loop brings it back to the rule that sent it, and then the rule
+ * is cut.
+ *
+ * Where filters on the way leave one single topic, no probe comes back. What one client, or bridge, has
+ * published and another brings again and again is then tried by time, see {@link LoopTrial}.
  *
  * Other gateways on the way pass a probe on, once for each rule. Where several ask at once, the one
  * with the lowest epoch goes on and the others leave it the field, so that one rule is cut, not all.
@@ -149,29 +140,35 @@ export class LoopBreaker {
   readonly #deps: LoopBreakerDeps;
   readonly #cfg: LoopBreakerConfig;
   readonly #epoch = randomBytes(8).toString("hex");
-  readonly #copies = new CopyTable();
+  readonly #suspicion: Suspicion;
+  readonly #budget = new HoldBudget();
   readonly #questions = new Map<string, Question>();
-  readonly #peace = new Map<string, Peace>();
   readonly #sent = new Map<number, Probe>();
   readonly #passed = new Map<string, number>();
   /** By rule: when its questions of late would have been asked, one after the other. */
   readonly #askedMs = new Map<string, number>();
   readonly #cut = new Set<string>();
+  readonly #suspects: LoopSuspects;
   readonly #marked = new Map<string, { sinceMs: number; count: number }>();
-  /** The arrival counted last: each rule that selects it asks about it. */
-  #last: { readonly message: Message; readonly copies: Copies } | null = null;
-  #heldMessages = 0;
-  #heldBytes = 0;
+  /** The arrival that a trial was told of last: each rule that selects it comes here. */
+  #tried: { readonly message: Message; readonly isPassedOn: boolean } | null = null;
   #probes = 0;
   #isStopped = false;
 
   constructor(deps: LoopBreakerDeps, cfg: LoopBreakerConfig) {
     this.#deps = deps;
     this.#cfg = cfg;
+    this.#suspicion = new Suspicion(deps.clock);
+    this.#suspects = new LoopSuspects(deps);
   }
 
   isCut(rule: string): boolean {
     return this.#cut.has(rule);
+  }
+
+  /** It may send messages round, which was not proven. */
+  isSuspected(rule: string): boolean {
+    return this.#suspects.has(rule);
   }
 
   /** A message came back that says itself that it was here before. */
@@ -186,23 +183,38 @@ export class LoopBreaker {
 
   /**
    * Sends a message on its way now, or later, or never; what it returns is what the publisher waits
-   * for. Only what comes by a bridge is ever held back, for some seconds, and with it what follows on
-   * its topic.
+   * for. Only what comes by a bridge, or by another than brought it first, is ever held back, for some
+   * seconds, and with it what follows on its topic.
    */
   pass(rule: LoopRule, message: Message, forward: Forward): void | Promise<void> {
-    const source = sourceOf(message);
-    if (source === null || this.#isStopped || !this.#cfg.isAsking) return forward();
+    if (this.#isStopped || !this.#cfg.isAsking) return forward();
     const { topic } = message;
-    const isSuspect = this.#isSuspect(source, message);
-    if (isSuspect) this.#ask(rule, source, message);
+    const look = this.#suspicion.look(message);
+    const { source, isSuspect } = look;
+    if (look.isFrequent) this.#suspects.seen(topic);
+    if (isSuspect && source !== null) this.#ask(rule, source, look, topic);
+    this.#note(look, message);
     if (this.#cut.has(rule.name)) {
       this.#deps.onDropped(rule.name);
       return;
     }
     const question = this.#questions.get(topic);
-    if (question === undefined) return forward();
-    const isHeld = question.held.length > 0 || (isSuspect && source === "bridge");
-    return isHeld ? this.#hold(question, topic, rule.name, message, forward) : forward();
+    if (question === undefined || question.isOpen) return forward();
+    const { held, trial } = question;
+    if (held.isEmpty && trial === null && !isSuspect) return forward();
+    const bytes = message.payload.length;
+    if (!this.#budget.hasRoom(bytes)) {
+      this.#end(topic);
+      return forward();
+    }
+    const done = held.add({
+      rule: rule.name,
+      print: look.copies.print,
+      bytes,
+      forward: () => (this.#cut.has(rule.name) ? this.#deps.onDropped(rule.name) : forward()),
+    });
+    if (this.#tried?.message === message && this.#tried.isPassedOn) held.letOneGo()?.acknowledge();
+    return done;
   }
 
   /** A probe came here, ours or another gateway's. */
@@ -228,26 +240,38 @@ export class LoopBreaker {
   /** Lets everything go that is held. */
   stop(): void {
     this.#isStopped = true;
+    this.#suspects.stop();
     for (const topic of [...this.#questions.keys()]) this.#end(topic);
   }
 
-  #isSuspect(source: Source, message: Message): boolean {
-    const nowMs = this.#deps.clock.monotonicMs();
-    if (this.#last?.message !== message) {
-      const copies = this.#copies.count(message.topic, message.payload, nowMs);
-      this.#last = { message, copies };
-    }
-    const { count, gapMs } = this.#last.copies;
-    if (!SUSPECT[source].some((it) => count >= it.count && gapMs <= it.gapMs)) return false;
-    const peace = this.#peace.get(message.topic);
-    return peace === undefined || nowMs >= peace.untilMs || gapMs * FASTER < peace.gapMs;
-  }
-
-  #ask(rule: LoopRule, source: Source, { topic }: Message): void {
-    const question = this.#questions.get(topic) ?? this.#begin(rule.name, source, topic);
-    if (question === null || question.rules.has(rule.name)) return;
+  #ask(rule: LoopRule, source: Source, look: Look, topic: string): void {
+    const question = this.#questions.get(topic) ?? this.#begin(rule.name, source, look, topic);
+    if (question === null) return;
+    const isReturner = source === "returner" && look.copies.returner === question.sender;
+    if (isReturner && question.source === "bridge") question.source = source;
+    if (question.rules.has(rule.name)) return;
     question.rules.set(rule.name, rule);
     this.#sendProbes(rule, topic);
+  }
+
+  /** Whether an arrival shows that its publisher goes on by himself. */
+  #note({ sender, copies, isSuspect }: Look, message: Message): void {
+    const question = this.#questions.get(message.topic);
+    if (question === undefined || question.isOpen || sender !== question.sender) return;
+    if (question.trial !== null) {
+      if (this.#tried?.message === message) return;
+      const isPassedOn = question.trial.arrived(sender, copies.print);
+      this.#tried = { message, isPassedOn };
+      return;
+    }
+    const nowMs = this.#deps.clock.monotonicMs();
+    question.newestMs = nowMs;
+    const isLate = nowMs - question.beganMs > question.settleMs;
+    if (!isSuspect || !isLate || question.isYielded || question.rounds > 1) return;
+    if (question.source === "returner" && !question.strays.add(nowMs)) return;
+    // Should a probe come back after all, the rule is cut.
+    question.isOpen = true;
+    question.held.letAllGo();
   }
 
   #sendProbes(rule: LoopRule, topic: string): void {
@@ -256,26 +280,33 @@ export class LoopBreaker {
     for (const probe of probeTopics(rule.filter, topic)) this.#send(rule, probe, name);
   }
 
-  #begin(rule: string, source: Source, topic: string): Question | null {
+  #begin(rule: string, source: Source, look: Look, topic: string): Question | null {
     const { clock } = this.#deps;
     const nowMs = clock.monotonicMs();
     const earliestMs = nowMs - QUESTIONS * QUESTION_MS;
     const askedMs = Math.max(this.#askedMs.get(rule) ?? earliestMs, earliestMs);
     if (askedMs + QUESTION_MS > nowMs) return null;
     this.#askedMs.set(rule, askedMs + QUESTION_MS);
-    const gapMs = this.#last?.copies.gapMs ?? 0;
-    const waitMs = Math.min(MAX_HOLD_MS, Math.max(MIN_HOLD_MS, 4 * gapMs));
+    const { gapMs, returner, roundTripMs } = look.copies;
+    const isReturner = source === "returner";
+    // The gap may have been spoilt by what others have held meanwhile.
+    const waitMs = within(MIN_HOLD_MS, 4 * (isReturner ? roundTripMs : gapMs), MAX_HOLD_MS);
     const question: Question = {
       source,
+      sender: isReturner ? returner : look.sender,
       gapMs,
       waitMs,
+      settleMs: within(MIN_SETTLE_MS, isReturner ? 1.5 * roundTripMs : 0, MAX_SETTLE_MS),
+      strays: new Strays(gapMs),
       timer: clock.after(waitMs, () => this.#answer(topic)),
       rules: new Map(),
       isYielded: false,
       rounds: 1,
       beganMs: nowMs,
       newestMs: nowMs,
-      held: [],
+      isOpen: source === "client",
+      trial: null,
+      held: new HeldMessages(this.#budget),
     };
     this.#questions.set(topic, question);
     return question;
@@ -287,7 +318,8 @@ export class LoopBreaker {
     if (question === undefined) return;
     const left = [...question.rules.values()].filter((rule) => !this.#cut.has(rule.name));
     if (!question.isYielded || left.length === 0 || question.rounds >= MAX_ROUNDS) {
-      this.#end(topic, this.#wasSilent(question));
+      if (isForTrial(question)) this.#try(topic, question);
+      else this.#end(topic, wasSilentIn(question));
       return;
     }
     question.isYielded = false;
@@ -296,59 +328,48 @@ export class LoopBreaker {
     for (const rule of left) this.#sendProbes(rule, topic);
   }
 
-  /** Nothing came back in time: what was held goes on, in order, and the topic is left in peace. */
+  #try(topic: string, question: Question): void {
+    const { sender: returner, gapMs } = question;
+    const { clock, random = Math.random } = this.#deps;
+    question.trial = new LoopTrial(
+      {
+        clock,
+        random,
+        releaseOne: () => question.held.letOneGo(),
+        watch: (hear) => this.#deps.watch(hear),
+        onProven: (rule) => this.#proven(topic, question, rule),
+        onEnd: (verdict) => this.#judge(topic, question, verdict),
+      },
+      { topic, returner, gapMs },
+    );
+  }
+
+  #proven(topic: string, { held }: Question, rule: string): void {
+    this.#sever(rule, topic);
+    if (!held.isEmpty) return;
+    this.#end(topic);
+    // Another rule may send the same round.
+    this.#suspicion.unrest(topic);
+  }
+
+  #judge(topic: string, { rules }: Question, verdict: Verdict): void {
+    this.#end(topic, verdict === "silence");
+    const [rule] = rules.keys();
+    if (verdict === "unclear" && rule !== undefined) this.#suspects.add(rule, topic);
+  }
+
+  /** Nothing was found: what was held goes on, in order, and the topic is left in peace. */
   #end(topic: string, wasSilent = false): void {
     const question = this.#questions.get(topic);
     if (question === undefined) return;
     this.#questions.delete(topic);
     question.timer.cancel();
-    const { source, gapMs } = question;
-    const { times = 0, silences: before = 0 } = this.#peace.get(topic) ?? {};
-    const silences = wasSilent ? before + 1 : 0;
-    const [rule] = question.rules.keys();
-    if (silences === SILENCES && rule !== undefined) this.#deps.onSuspected(rule, topic);
-    const steps = PEACE_MS[source];
-    const peaceMs = steps[Math.min(times, steps.length - 1)] ?? 0;
-    const untilMs = this.#deps.clock.monotonicMs() + peaceMs;
-    remember(this.#peace, topic, { untilMs, times: times + 1, gapMs, silences }, MAX_PEACEFUL);
-    for (const held of question.held.splice(0)) {
-      this.#letGo(held);
-      if (this.#cut.has(held.rule)) {
-        this.#deps.onDropped(held.rule);
-        held.done.resolve();
-      } else forwarded(held).then(held.done.resolve, held.done.reject);
-    }
-  }
-
-  /** What was on its way came in, and then nothing, although a publisher would have gone on. */
-  #wasSilent({ rounds, held, gapMs, waitMs, beganMs, newestMs }: Question): boolean {
-    const isLong = waitMs >= 4 * gapMs;
-    return rounds === 1 && held.length > 0 && isLong && newestMs - beganMs < waitMs / 2;
-  }
-
-  #hold(
-    question: Question,
-    topic: string,
-    rule: string,
-    message: Message,
-    forward: Forward,
-  ): void | Promise<void> {
-    const bytes = message.payload.length;
-    if (this.#heldMessages >= MAX_HELD || this.#heldBytes + bytes > MAX_HELD_BYTES) {
-      this.#end(topic);
-      return forward();
-    }
-    const done = Promise.withResolvers<void>();
-    question.held.push({ rule, bytes, forward, done });
-    question.newestMs = this.#deps.clock.monotonicMs();
-    this.#heldMessages += 1;
-    this.#heldBytes += bytes;
-    return done.promise;
-  }
-
-  #letGo({ bytes }: Held): void {
-    this.#heldMessages -= 1;
-    this.#heldBytes -= bytes;
+    question.trial?.stop();
+    const { source, gapMs, rules } = question;
+    const silences = this.#suspicion.rest(topic, source, gapMs, wasSilent);
+    const [rule] = rules.keys();
+    if (silences === SILENCES && rule !== undefined) this.#suspects.add(rule, topic);
+    question.held.letAllGo();
   }
 
   /** Whether a probe of another gateway goes on; of two that ask about the same, only one does. */
@@ -372,42 +393,30 @@ export class LoopBreaker {
   #sever(rule: string, topic: string): void {
     if (this.#cut.has(rule)) return;
     this.#cut.add(rule);
-    for (const question of this.#questions.values()) {
-      for (const held of question.held.splice(0)) {
-        if (held.rule !== rule) {
-          question.held.push(held);
-          continue;
-        }
-        // They go nowhere; who published them need not wait.
-        this.#letGo(held);
-        this.#deps.onDropped(rule);
-        held.done.resolve();
-      }
-    }
+    // What is held of it goes nowhere; who published it need not wait.
+    for (const { held } of this.#questions.values()) held.letGo((it) => it.rule === rule);
+    this.#suspects.remove(rule);
     this.#deps.onCut(rule, topic);
   }
 }
 
-/** Where a message came from, as far as a loop could have brought it; null where none could. */
-function sourceOf({ origin }: Message): Source | null {
-  if (origin.kind === "bridge") return "bridge";
-  if (origin.kind !== "client") return null;
-  return origin.isBridge === true ? "bridge" : "client";
+/** What was on its way came in, and then nothing, although a publisher would have gone on. */
+function wasSilentIn(question: Question): boolean {
+  const { rounds, gapMs, waitMs, beganMs, newestMs } = question;
+  const isLong = waitMs >= 4 * gapMs;
+  return rounds === 1 && isHolding(question) && isLong && newestMs - beganMs < waitMs / 2;
 }
 
-/** The newest entries of a map, at most `limit`. */
-function remember<K, V>(map: Map<K, V>, key: K, value: V, limit: number): void {
-  map.delete(key);
-  if (map.size >= limit) {
-    for (const oldest of map.keys()) {
-      map.delete(oldest);
-      break;
-    }
-  }
-  map.set(key, value);
+function isForTrial(question: Question): boolean {
+  const { source, gapMs, isYielded } = question;
+  const isFast = gapMs <= MAX_TRIAL_GAP_MS;
+  return source === "returner" && isHolding(question) && isFast && !isYielded;
 }
 
-/** Sends a message; what fails at once fails as a promise. */
-function forwarded({ forward }: Held): Promise<void> {
-  return (async () => forward())();
+function isHolding({ isOpen, held }: Question): boolean {
+  return !isOpen && !held.isEmpty;
+}
+
+function within(min: number, value: number, max: number): number {
+  return Math.min(max, Math.max(min, value));
 }

@@ -31,20 +31,27 @@ export class Network {
   readonly cut: string[] = [];
   /** Those that may be at fault. */
   readonly suspected: string[] = [];
+  readonly cleared: string[] = [];
   /** What every broker was given, but for probes. */
   readonly seen = new Map<string, Seen[]>();
   probes = 0;
   dropped = 0;
   /** Messages that were not sent on in the turn they came in. */
   held = 0;
+  /** How long one of them was held at most. */
+  worstMs = 0;
   readonly #apps: { readonly at: string; readonly filter: string; readonly hear: () => void }[] =
     [];
+  readonly #watchers: { readonly at: string; readonly hear: (message: Message) => void }[] = [];
   readonly #ends: {
     readonly line: Line;
     readonly hear: (message: Message) => void | Promise<void>;
   }[] = [];
 
-  constructor(lines: readonly Line[]) {
+  readonly #random: () => number;
+
+  constructor(lines: readonly Line[], random: () => number = Math.random) {
+    this.#random = random;
     for (const line of lines) this.#lay(line);
   }
 
@@ -54,12 +61,9 @@ export class Network {
   }
 
   /** Resolves when the gateway would acknowledge it. */
-  async send(at: string, name: string, text: string): Promise<void> {
-    await this.#publish(at, name, Buffer.from(text), {
-      kind: "client",
-      clientId: "app",
-      username: null,
-    });
+  async send(at: string, name: string, text: string, clientId = "app"): Promise<void> {
+    const origin: Origin = { kind: "client", clientId, username: null };
+    await this.#publish(at, name, Buffer.from(text), origin);
   }
 
   run(seconds: number): void {
@@ -81,12 +85,19 @@ export class Network {
     const breaker = new LoopBreaker(
       {
         clock: this.clock,
+        random: this.#random,
         onCut: (rule) => this.cut.push(rule),
         onSuspected: (rule) => this.suspected.push(rule),
+        onCleared: (rule) => this.cleared.push(rule),
         onDropped: () => {
           this.dropped += 1;
         },
         sendProbe: carry,
+        watch: (hear) => {
+          const watcher = { at: from, hear };
+          this.#watchers.push(watcher);
+          return () => void this.#watchers.splice(this.#watchers.indexOf(watcher), 1);
+        },
       },
       { isAsking: true },
     );
@@ -107,8 +118,10 @@ export class Network {
           return;
         }
         let isSent = false;
+        const cameMs = this.clock.monotonicMs();
         const waits = breaker.pass(named, message, () => {
           isSent = true;
+          this.worstMs = Math.max(this.worstMs, this.clock.monotonicMs() - cameMs);
           forward();
         });
         if (!isSent && !breaker.isCut(named.name)) this.held += 1;
@@ -120,6 +133,7 @@ export class Network {
 
   async #publish(at: string, name: string, payload: Buffer, origin: Origin): Promise<void> {
     const message: Message = { topic: topic(name), payload, qos: 1, retain: false, origin };
+    for (const watcher of this.#watchers) if (watcher.at === at) watcher.hear(message);
     if (isProbe(name)) this.probes += 1;
     else {
       const seen = this.seen.get(at) ?? [];

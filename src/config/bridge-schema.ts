@@ -159,7 +159,7 @@ const bridgeMembers = {
   find_loops: key(
     bool,
     true,
-    "Look for loops that no mark tells of: where equal messages keep coming, a small one is sent to a topic beside theirs, <topic>/tidegate-loop-probe for one, to see whether it returns.",
+    "Look for loops that no mark tells of: where equal messages keep coming, a small one is sent to a topic beside theirs, <topic>/tidegate-loop-probe for one, to see whether it returns. Where it does not, and what one client has published comes by another again and again, messages of that topic are held for some seconds and let go one by one.",
   ),
   drain_max_messages_per_s: key(
     int(0, 1_000_000),

@@ -5,7 +5,7 @@ import { freeTcpPort } from "./free-tcp-port.ts";
 import { tempDir } from "./temp-dir.ts";
 
 /** Debian's mosquitto on loopback, the cloud of the tests. */
-interface Mosquitto {
+export interface Mosquitto {
   readonly tcpPort: number;
   readonly child: Child;
 }
