@@ -12,7 +12,8 @@ import {
 import { MAX_GAP_TOPICS } from "./gaps.ts";
 import type { LaneKin } from "./lane-kin.ts";
 import type { OutboxConfig } from "./outbox-config.ts";
-import { type OutboxHost, StoredOutbox } from "./stored-outbox.ts";
+import type { OutboxHost } from "./outbox-host.ts";
+import { StoredOutbox } from "./stored-outbox.ts";
 import { TopicPlaces } from "./topic-places.ts";
 
 /** While older messages cannot be dropped fast enough, so much above its bound the new one is. */

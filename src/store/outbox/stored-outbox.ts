@@ -1,13 +1,8 @@
-import { GatewayError, isGatewayError } from "../../errors/index.ts";
-import type { Log } from "../../log/index.ts";
+import { GatewayError } from "../../errors/index.ts";
 import type { OutboxDropReason, OutboxEntry, OutboxGap, OutboxMessage } from "../../mqtt/index.ts";
-import type { Clock } from "../../time/index.ts";
-import type { ByteReader, ByteWriter } from "../bytes.ts";
-import type { Database } from "../database.ts";
-import type { StoreRefusal } from "../engine-store.ts";
-import { outboxChunkKey, outboxChunks, outboxRanges, seqOfChunkKey } from "../keys.ts";
-import type { Pending } from "../pending.ts";
-import { type DamageReport, parseRow } from "../reader.ts";
+import type { ByteReader } from "../bytes.ts";
+import { outboxChunkKey, outboxRanges, seqOfChunkKey } from "../keys.ts";
+import { parseRow } from "../reader.ts";
 import { openValue } from "../value.ts";
 import {
   type KeptEntry,
@@ -20,61 +15,17 @@ import {
 } from "./chunk-codec.ts";
 import { Chunk, KnownChunks } from "./chunks.ts";
 import { Gaps, writeGap } from "./gaps.ts";
+import { GroupShare } from "./group-share.ts";
 import type { LaneKin } from "./lane-kin.ts";
-import { LastOfTopics, Moves } from "./thinning.ts";
+import { type OutboxHost, type OutboxWriter, ROWS_PER_READ } from "./outbox-host.ts";
+import { Trimmer } from "./trimmer.ts";
 import { type Unwritten, UnwrittenEntries } from "./unwritten.ts";
-
-/** A chunk's row takes entries up to this many bytes, and so many entries. */
-const CHUNK_BYTES = 65_536;
-const CHUNK_ENTRIES = 512;
-
-/** Rows read at once; their bytes are bounded by the read-ahead. */
-const ROWS_PER_READ = 16;
 
 /** Sequences set aside at once, and how many are left when the next ones are. */
 const RESERVED_SEQS = 100_000;
 const RESERVE_BELOW = 50_000;
 
-/** Messages dropped in one turn of the event loop. */
-const DROPS_PER_TURN = 500;
-
 const DONE = Promise.resolve();
-
-/** What an outbox needs of the store it is part of. */
-export interface OutboxHost {
-  readonly log: Log;
-  readonly clock: Clock;
-  readonly database: Database;
-  readonly pending: Pending;
-  readonly totals: OutboxTotals;
-  readonly onDamage: DamageReport;
-  /** Gateway time, ms. */
-  nowMs(): number;
-  admit(bytes: number): StoreRefusal | null;
-  recorded(): void;
-  schedule(isUrgent: boolean): void;
-  committed(): Promise<void>;
-}
-
-/** Topic and payload bytes of all outboxes: what is there, and what was removed since the last compaction. */
-export interface OutboxTotals {
-  bytes: number;
-  removedBytes: number;
-  /** Messages removed before they were committed. */
-  cancelled: number;
-}
-
-/** How an outbox has its rows written into a batch. */
-export interface OutboxWriter {
-  chunk(first: number, writeValue: (out: ByteWriter) => void): void;
-  state(writeValue: (out: ByteWriter) => void): void;
-  gap(topic: string, writeValue: ((out: ByteWriter) => void) | null): void;
-  deleteChunk(first: number): void;
-}
-
-interface WrittenChunk {
-  readonly entries: readonly Unwritten[];
-}
 
 /**
  * One lane of an outbox: a queue in strict order. Of what is on disk only the part that is on its way
@@ -93,8 +44,7 @@ export class StoredOutbox {
     store_full: 0,
   };
   readonly #gaps = new Gaps();
-  readonly #lastOfTopics = new LastOfTopics();
-  readonly #moves = new Moves();
+  readonly #trimmer: Trimmer;
 
   /** Chunks on disk from the head up to `#readFrom`, and what is behind them. */
   readonly #known = new KnownChunks();
@@ -113,36 +63,30 @@ export class StoredOutbox {
   #messages = 0;
   #bytes = 0;
   #takenMessages = 0;
-  #openMessages = 0;
-  #openBytes = 0;
 
-  /** What the next commit has to write besides entries. */
-  #dead: number[] = [];
-  #isStateDirty = false;
-  /** Rows a failed commit may have left. */
-  readonly #uncertain = new Set<number>();
-
-  /** The commit in flight: it holds every entry below `#boundary`. */
-  #boundary = 0;
-  #inFlight: {
-    readonly dead: number[];
-    readonly isStateDirty: boolean;
-    readonly gaps: readonly string[];
-    readonly chunks: WrittenChunk[];
-    readonly uncertain: readonly number[];
-  } | null = null;
-  #isListed = false;
-  #countedOperations = 0;
-  #countedBytes = 0;
-
+  readonly #share: GroupShare;
   #reading: Promise<void> | null = null;
-  #trimming: Promise<void> | null = null;
 
   constructor(host: OutboxHost, name: string, kin: LaneKin, lane: number) {
     this.#host = host;
     this.name = name;
     this.#kin = kin;
     this.#lane = lane;
+    this.#share = new GroupShare(
+      host,
+      () => host.pending.open.outboxes.push(this),
+      this.#gaps,
+      this.#unwritten,
+    );
+    this.#trimmer = new Trimmer(host, kin, lane, {
+      name,
+      unreadMs: () => this.#unreadMs,
+      oldestMs: () => this.#oldestMs(),
+      nextWaiting: () => this.#nextWaiting(),
+      readMore: () => this.#readMore(),
+      drop: (entry, reason) => this.#drop(entry, reason),
+      moveToEnd: (entry) => this.#moveToEnd(entry),
+    });
   }
 
   append(message: OutboxMessage, isUrgent = false): Promise<void> {
@@ -173,7 +117,7 @@ export class StoredOutbox {
       settle = (error) => (error === null ? resolve() : reject(error));
       done = promise;
     }
-    this.#moves.appended();
+    this.#trimmer.appended();
     this.#put({ message, bytes, atMs, isReport: false }, settle);
     if (this.#kin.isOver(0, 0)) this.#kin.trim();
     if (message.qos > 0) this.#host.schedule(isUrgent);
@@ -214,8 +158,8 @@ export class StoredOutbox {
     if (this.#known.at(seq)?.has(seq) !== true) return DONE;
     if (isReceived) this.#received.add(seq);
     else this.#received.delete(seq);
-    this.#isStateDirty = true;
-    this.#changed();
+    this.#share.stateChanged();
+    this.#share.changed();
     return this.#host.committed();
   }
 
@@ -235,7 +179,7 @@ export class StoredOutbox {
   /** They are reported. */
   forgetGaps(): void {
     this.#gaps.clear();
-    this.#changed();
+    this.#share.changed();
   }
 
   get messages(): number {
@@ -266,13 +210,7 @@ export class StoredOutbox {
     const { head } = this.#known;
     if (head !== undefined && head.first <= seq) return true;
     if (this.#unreadMessages > 0 && this.#readFrom <= seq) return true;
-    if (this.#dead.some((first) => first <= seq)) return true;
-    for (const first of this.#uncertain) if (first <= seq) return true;
-    const { dead = [], chunks = [] } = this.#inFlight ?? {};
-    return (
-      dead.some((first) => first <= seq) ||
-      chunks.some(({ entries }) => (entries[0]?.kept.seq ?? 0) <= seq)
-    );
+    return this.#share.mayHold(seq);
   }
 
   /** The sequence from which on entries wait, or a lower one; infinite when none does. */
@@ -318,17 +256,12 @@ export class StoredOutbox {
 
   /** Drops what is over a bound, if this lane is the one to give way, or too old. */
   trim(): void {
-    if (this.#trimming !== null || this.#messages === 0) return;
-    if (!this.#givesWay() && !this.#isTooOld(this.#oldestMs() ?? Number.POSITIVE_INFINITY)) return;
-    if (this.#trimInMemory(Number.POSITIVE_INFINITY) === "done") return;
-    this.#trimming = this.#trimOnDisk().finally(() => {
-      this.#trimming = null;
-    });
+    if (this.#messages > 0) this.#trimmer.trim();
   }
 
   /** Resolves when nothing is being read to be dropped. */
   async idle(): Promise<void> {
-    await this.#trimming;
+    await this.#trimmer.idle();
   }
 
   /** Takes what the scan at the start found: the state comes first, the chunks in order. */
@@ -361,33 +294,18 @@ export class StoredOutbox {
     this.#unreadMessages += messages;
     this.#unreadBytes += size;
     this.#kin.nextSeq = Math.max(this.#kin.nextSeq, last + 1);
-    this.#lastOfTopics.isComplete = false;
+    this.#trimmer.foundOnDisk();
     this.#counted(messages, size);
   }
 
   /** The open group is closed. */
   freeze(): void {
-    this.#isListed = false;
-    this.#countedOperations = 0;
-    this.#countedBytes = 0;
-    this.#boundary = this.#kin.nextSeq;
-    this.#inFlight = {
-      dead: this.#dead,
-      isStateDirty: this.#isStateDirty,
-      gaps: [...this.#gaps.dirty],
-      chunks: [],
-      uncertain: [...this.#uncertain],
-    };
-    this.#dead = [];
-    this.#isStateDirty = false;
-    this.#gaps.dirty.clear();
-    this.#openMessages = 0;
-    this.#openBytes = 0;
+    this.#share.freeze(this.#kin.nextSeq);
   }
 
   /** Writes the group in flight. One step is one chunk: the caller gives turns in between. */
   *encode(writer: OutboxWriter): Generator<void> {
-    const inFlight = this.#inFlight;
+    const { inFlight } = this.#share;
     if (inFlight === null) return;
     if (inFlight.isStateDirty) {
       const received = [...this.#received].sort((a, b) => a - b);
@@ -400,7 +318,7 @@ export class StoredOutbox {
     }
     for (const first of inFlight.dead) writer.deleteChunk(first);
     const written = new Set<number>();
-    for (const entries of this.#chunksInFlight()) {
+    for (const entries of this.#unwritten.chunks(inFlight.boundary)) {
       const kept = entries.map((each) => each.kept);
       const first = kept[0]?.seq ?? 0;
       written.add(first);
@@ -413,42 +331,21 @@ export class StoredOutbox {
 
   /** The group in flight is on disk. */
   land(): void {
-    const landed = this.#inFlight;
-    if (landed === null) return;
-    this.#inFlight = null;
-    this.#unwritten.written(this.#boundary);
-    this.#boundary = 0;
-    for (const first of landed.uncertain) this.#uncertain.delete(first);
-    for (const { entries } of landed.chunks) this.#landChunk(entries);
-    this.#changed();
-    for (const { entries } of landed.chunks) for (const { settle } of entries) settle?.(null);
+    const chunks = this.#share.land();
+    if (chunks === null) return;
+    for (const { entries } of chunks) this.#landChunk(entries);
+    this.#share.changed();
+    for (const { entries } of chunks) for (const { settle } of entries) settle?.(null);
   }
 
   /** The group in flight may or may not be on disk: it is open again. */
   restore(): void {
-    const failed = this.#inFlight;
-    this.#inFlight = null;
-    this.#isListed = true;
-    this.#countedOperations = 0;
-    this.#countedBytes = 0;
-    if (failed === null) return;
-    for (const { kept } of this.#unwritten.range(0, this.#boundary)) {
-      this.#openMessages++;
-      this.#openBytes += kept.bytes;
-    }
-    for (const each of this.#unwritten.range(0, this.#boundary)) each.hasFailed = true;
-    this.#boundary = 0;
-    this.#dead = failed.dead.concat(this.#dead);
-    this.#isStateDirty ||= failed.isStateDirty;
-    for (const topic of failed.gaps) this.#gaps.dirty.add(topic);
-    for (const { entries } of failed.chunks) this.#uncertain.add(entries[0]?.kept.seq ?? 0);
+    this.#share.restore();
   }
 
   /** Its operations in the open group, and their topic and payload bytes. */
   recount(): { operations: number; bytes: number } {
-    this.#countedOperations = this.#operations;
-    this.#countedBytes = this.#openBytes;
-    return { operations: this.#countedOperations, bytes: this.#countedBytes };
+    return this.#share.recount();
   }
 
   /** A group was settled with an error: who waits for an entry in it is told, and it is not kept. */
@@ -461,22 +358,21 @@ export class StoredOutbox {
       each.settle(error);
     }
     this.#unwritten.trim();
-    this.#changed();
+    this.#share.changed();
   }
 
   #put(entry: Omit<KeptEntry, "seq">, settle: Unwritten["settle"]): void {
     const seq = this.#kin.nextSeq++;
     if (seq + RESERVE_BELOW >= this.#seqLimit) {
       this.#seqLimit = seq + 1 + RESERVED_SEQS;
-      this.#isStateDirty = true;
+      this.#share.stateChanged();
     }
     if (!entry.isReport) this.#kin.placed(entry.message.topic, seq, this.#lane);
     this.#unwritten.push({ kept: { seq, ...entry }, settle, isGone: false, hasFailed: false });
-    this.#openMessages++;
-    this.#openBytes += entry.bytes;
-    if (this.#isThinned) this.#lastOfTopics.note(entry.message.topic, seq);
+    this.#share.entered(entry.bytes);
+    this.#trimmer.placed(entry.message.topic, seq);
     this.#counted(1, entry.bytes);
-    this.#changed();
+    this.#share.changed();
   }
 
   #handOut({ seq, message, atMs }: KeptEntry): OutboxEntry {
@@ -496,7 +392,7 @@ export class StoredOutbox {
     if (unwritten !== undefined) {
       this.#leave(unwritten);
       this.#unwritten.trim();
-      this.#changed();
+      this.#share.changed();
       unwritten.settle?.(null);
       return true;
     }
@@ -505,10 +401,10 @@ export class StoredOutbox {
     if (chunk === undefined || bytes < 0) return false;
     this.#left(seq, bytes);
     this.#host.totals.removedBytes += bytes;
-    if (this.#received.delete(seq)) this.#isStateDirty = true;
+    if (this.#received.delete(seq)) this.#share.stateChanged();
     if (chunk.left === 0) this.#bury(chunk);
-    else this.#isStateDirty = true;
-    this.#changed();
+    else this.#share.stateChanged();
+    this.#share.changed();
     return true;
   }
 
@@ -516,10 +412,7 @@ export class StoredOutbox {
     const { seq, bytes } = unwritten.kept;
     unwritten.isGone = true;
     this.#left(seq, bytes);
-    if (seq < this.#boundary) return;
-    this.#openMessages--;
-    this.#openBytes -= bytes;
-    this.#host.totals.cancelled++;
+    if (this.#share.left(seq, bytes)) this.#host.totals.cancelled++;
   }
 
   #left(seq: number, bytes: number): void {
@@ -529,29 +422,7 @@ export class StoredOutbox {
 
   #bury(chunk: Chunk): void {
     this.#known.remove(chunk);
-    this.#dead.push(chunk.first);
-  }
-
-  /** The entries in flight, as many as make a chunk at a time. */
-  *#chunksInFlight(): Generator<Unwritten[]> {
-    let entries: Unwritten[] = [];
-    let bytes = 0;
-    // What goes meanwhile is cut off the list.
-    for (const each of [...this.#unwritten.range(0, this.#boundary)]) {
-      if (
-        entries.length === CHUNK_ENTRIES ||
-        (bytes > 0 && bytes + each.kept.bytes > CHUNK_BYTES)
-      ) {
-        yield entries;
-        entries = [];
-        bytes = 0;
-      }
-      // It may have gone while the chunks before it were written.
-      if (each.isGone) continue;
-      entries.push(each);
-      bytes += each.kept.bytes;
-    }
-    if (entries.length > 0) yield entries;
+    this.#share.bury(chunk.first);
   }
 
   /** A chunk some of which is taken or gone is known from the start, if all before it are. */
@@ -565,14 +436,14 @@ export class StoredOutbox {
       this.#readFrom = chunk.last + 1;
       this.#known.push(chunk);
       if (chunk.left === 0) this.#bury(chunk);
-      else if (gone.size > 0) this.#isStateDirty = true;
+      else if (gone.size > 0) this.#share.stateChanged();
       return;
     }
     if (this.#unreadMessages === 0) this.#unreadMs = kept[0]?.atMs ?? 0;
     for (const { seq, bytes } of kept) {
       if (gone.has(seq)) {
         this.#goneUnread.add(seq);
-        this.#isStateDirty = true;
+        this.#share.stateChanged();
         continue;
       }
       this.#unreadMessages++;
@@ -591,7 +462,7 @@ export class StoredOutbox {
   async #readRows(): Promise<void> {
     // What is being written becomes readable before it has landed: it is no chunk yet.
     const unwritten = this.#unwritten.first?.kept.seq ?? this.#kin.nextSeq;
-    const inFlight = this.#inFlight?.chunks[0]?.entries[0]?.kept.seq ?? unwritten;
+    const inFlight = this.#share.firstInFlight ?? unwritten;
     const range = {
       gte: outboxChunkKey(this.name, this.#readFrom),
       lt: outboxChunkKey(this.name, Math.min(unwritten, inFlight)),
@@ -615,12 +486,12 @@ export class StoredOutbox {
   #foundUnread(key: Buffer, value: Buffer): void {
     const first = seqOfChunkKey(key);
     this.#readFrom = first + 1;
-    if (this.#uncertain.has(first)) return;
+    if (this.#share.isUncertain(first)) return;
     const { onDamage } = this.#host;
     const entries = parseRow(key, () => readChunk(openValue(key, value), first), onDamage);
     if (entries === null) {
-      this.#dead.push(first);
-      this.#changed();
+      this.#share.bury(first);
+      this.#share.changed();
       return;
     }
     const chunk = new Chunk(entries, (seq) => this.#goneUnread.delete(seq));
@@ -665,67 +536,17 @@ export class StoredOutbox {
     return null;
   }
 
-  #trimInMemory(limit: number): "done" | "more" | "disk" {
-    if (this.#isThinned && !this.#lastOfTopics.isComplete) return "disk";
-    for (let i = 0; i < limit; i++) {
-      const next = this.#nextWaiting();
-      if (next === null) return "done";
-      if (next === "disk") {
-        return this.#givesWay() || this.#isTooOld(this.#unreadMs) ? "disk" : "done";
-      }
-      if (this.#givesWay()) this.#giveWay(next);
-      else if (this.#isTooOld(next.atMs)) this.#drop(next, "too_old");
-      else return "done";
-    }
-    return "more";
-  }
-
-  async #trimOnDisk(): Promise<void> {
-    try {
-      if (this.#isThinned && !this.#lastOfTopics.isComplete) await this.#learnTopics();
-      for (;;) {
-        const outcome = this.#trimInMemory(DROPS_PER_TURN);
-        if (outcome === "done") return;
-        if (outcome === "disk") await this.#readMore();
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-    } catch (err) {
-      if (!isGatewayError(err)) throw err;
-      this.#host.log.warn({ code: err.code, err: err.message }, "an outbox could not be trimmed");
-    }
-  }
-
-  /** Which message is the last of its topic is not known after a restart. */
-  async #learnTopics(): Promise<void> {
-    for await (const rows of this.#host.database.rows(outboxChunks(this.name), ROWS_PER_READ)) {
-      for (const [key, value] of rows) {
-        const parse = () => readChunk(openValue(key, value), seqOfChunkKey(key));
-        for (const { message, seq } of parseRow(key, parse, this.#host.onDamage) ?? []) {
-          this.#lastOfTopics.note(message.topic, seq);
-        }
-      }
-    }
-    this.#lastOfTopics.isComplete = true;
-  }
-
-  /** The outbox is full: the message is dropped, or moves to the end if it is to be kept longest. */
-  #giveWay(entry: KeptEntry): void {
-    const isLast = this.#isThinned && this.#lastOfTopics.isLast(entry.message.topic, entry.seq);
-    if (!(entry.isReport || isLast) || !this.#moves.take()) {
-      this.#drop(entry, "queue_full");
-      return;
-    }
-    const { message, bytes, atMs, isReport } = entry;
-    const waiting = this.#unwritten.find(entry.seq)?.settle ?? null;
+  #moveToEnd({ seq, message, bytes, atMs, isReport }: KeptEntry): void {
+    const waiting = this.#unwritten.find(seq)?.settle ?? null;
     // A row's buffer would stay in memory for as long as this message does.
     const own = { ...message, payload: Buffer.from(message.payload) };
     this.#put({ message: own, bytes, atMs, isReport }, waiting);
-    const unwritten = this.#unwritten.find(entry.seq);
-    if (unwritten === undefined) this.#forget(entry.seq);
+    const unwritten = this.#unwritten.find(seq);
+    if (unwritten === undefined) this.#forget(seq);
     else {
       this.#leave(unwritten);
       this.#unwritten.trim();
-      this.#changed();
+      this.#share.changed();
     }
   }
 
@@ -738,20 +559,7 @@ export class StoredOutbox {
     this.#dropped[reason]++;
     const { clock, nowMs } = this.#host;
     this.#gaps.note(topic, clock.nowMs() - Math.max(0, nowMs() - atMs));
-    this.#changed();
-  }
-
-  get #isThinned(): boolean {
-    return this.#kin.cfg.policy === "keep_last_per_topic";
-  }
-
-  #givesWay(): boolean {
-    return this.#kin.isOver(0, 0) && this.#kin.isOldest(this.#lane);
-  }
-
-  #isTooOld(atMs: number): boolean {
-    const { maxAgeMs } = this.#kin.cfg;
-    return maxAgeMs > 0 && this.#host.nowMs() - atMs > maxAgeMs;
+    this.#share.changed();
   }
 
   #oldestMs(): number | null {
@@ -772,31 +580,5 @@ export class StoredOutbox {
     this.#bytes += bytes;
     this.#kin.counted(messages, bytes);
     this.#host.totals.bytes += bytes;
-  }
-
-  get #operations(): number {
-    return (
-      this.#openMessages +
-      this.#dead.length +
-      (this.#isStateDirty ? 1 : 0) +
-      this.#gaps.dirty.size +
-      (this.#inFlight === null ? this.#uncertain.size : 0)
-    );
-  }
-
-  /** Tells the open group what there is to write now. */
-  #changed(): void {
-    const { pending, recorded } = this.#host;
-    if (!this.#isListed) {
-      if (this.#operations === 0) return;
-      this.#isListed = true;
-      pending.open.outboxes.push(this);
-    }
-    const { operations, bytes } = { operations: this.#operations, bytes: this.#openBytes };
-    pending.open.operations += operations - this.#countedOperations;
-    pending.open.bytes += bytes - this.#countedBytes;
-    this.#countedOperations = operations;
-    this.#countedBytes = bytes;
-    recorded();
   }
 }

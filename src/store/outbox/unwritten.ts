@@ -14,6 +14,10 @@ export interface Unwritten {
 /** Gone entries at the front are cut off once there are so many. */
 const CUT_ABOVE = 64;
 
+/** A chunk's row takes entries up to this many bytes, and so many entries. */
+const CHUNK_BYTES = 65_536;
+const CHUNK_ENTRIES = 512;
+
 /** The entries of the open group and of the one in flight, in order. */
 export class UnwrittenEntries {
   #entries: Unwritten[] = [];
@@ -40,6 +44,28 @@ export class UnwrittenEntries {
       if (entry === undefined || entry.kept.seq >= to) return;
       if (!entry.isGone) yield entry;
     }
+  }
+
+  /** Those up to and without `to`, as many as make a chunk at a time. */
+  *chunks(to: number): Generator<Unwritten[]> {
+    let entries: Unwritten[] = [];
+    let bytes = 0;
+    // What goes meanwhile is cut off the list.
+    for (const each of [...this.range(0, to)]) {
+      if (
+        entries.length === CHUNK_ENTRIES ||
+        (bytes > 0 && bytes + each.kept.bytes > CHUNK_BYTES)
+      ) {
+        yield entries;
+        entries = [];
+        bytes = 0;
+      }
+      // It may have gone while the chunks before it were written.
+      if (each.isGone) continue;
+      entries.push(each);
+      bytes += each.kept.bytes;
+    }
+    if (entries.length > 0) yield entries;
   }
 
   /** Some have gone: those at the front are let go. */
