@@ -1,7 +1,7 @@
-import { totalmem, uptime } from "node:os";
+import { uptime } from "node:os";
 import { join } from "node:path";
-import { type CertificateFile, createAlarms, createAlarmWatch } from "./alarms/index.ts";
-import { type Api, createApi } from "./api/index.ts";
+import { createAlarms, createAlarmWatch } from "./alarms/index.ts";
+import { createApi } from "./api/index.ts";
 import { checkRules, createAuth } from "./auth/index.ts";
 import { createAutoSubscribe } from "./auto-subscribe/index.ts";
 import { createBackup } from "./backup/index.ts";
@@ -16,16 +16,10 @@ import {
 } from "./bridge/index.ts";
 import { type Broker, boundsWithin, createBroker, createSysTopics } from "./broker/index.ts";
 import { type Config, type ConfigStore, configPaths } from "./config/index.ts";
-import { createDelayed, type DelayedConfig } from "./delayed/index.ts";
+import { createDelayed } from "./delayed/index.ts";
 import { reasonOf } from "./errors/index.ts";
-import {
-  createBridgeReport,
-  createHealth,
-  createProbe,
-  loopbackOf,
-  type ProbeTerms,
-} from "./health/index.ts";
-import { createListeners, type Listeners } from "./listeners/index.ts";
+import { createBridgeReport, createHealth, createProbe } from "./health/index.ts";
+import { createListeners } from "./listeners/index.ts";
 import type { Log } from "./log/index.ts";
 import { createModbus } from "./modbus/index.ts";
 import { createMonitor } from "./monitor/index.ts";
@@ -43,11 +37,25 @@ import {
   type Services,
 } from "./services/index.ts";
 import { createSlowSubscriptions } from "./slow-subscriptions/index.ts";
-import { createStore, type RecordTable, type Store } from "./store/index.ts";
+import { createStore } from "./store/index.ts";
 import { createTelemetry, createTelemetryPublisher, METRICS } from "./telemetry/index.ts";
 import { type Clock, createStamper } from "./time/index.ts";
 import { createTopicMetrics } from "./topic-metrics/index.ts";
 import { createTraces } from "./trace/index.ts";
+import {
+  certificateFiles,
+  delayedConfig,
+  describe,
+  flagOf,
+  memoryBytes,
+  type Ports,
+  portsOf,
+  probeTerms,
+  putAside,
+  retainerOf,
+  tableOf,
+  textOf,
+} from "./translations.ts";
 import { createUpdates } from "./update/index.ts";
 
 export interface GatewayDeps {
@@ -78,9 +86,6 @@ export const CONFIG_CHECKS: PartChecks = {
   bridgeFaults,
   checkAccess: (next) => checkRules(next.acl),
 };
-
-/** TCP ports the gateway really listens on, by listener. */
-export type Ports = Readonly<Record<string, number>>;
 
 /** A whole gateway: every part built from one configuration and joined here. */
 export interface Gateway {
@@ -468,95 +473,4 @@ export function createGateway(deps: GatewayDeps): Gateway {
       await bridges.renewCertificates();
     },
   };
-}
-
-/** A table of the store, which is not open before its start. */
-function tableOf(store: Store, name: string): RecordTable {
-  return {
-    entries: () => store.table(name).entries(),
-    put: (key, value) => store.table(name).put(key, value),
-    delete: (key) => store.table(name).delete(key),
-    committed: () => store.table(name).committed(),
-  };
-}
-
-function delayedConfig({ delayed }: Config): DelayedConfig {
-  const { enable, max_messages: maxMessages, max_bytes: maxBytes } = delayed;
-  return { enable, maxMessages, maxBytes };
-}
-
-const textOf = (value: unknown) => (typeof value === "string" ? value : null);
-const flagOf = (value: unknown) => (typeof value === "boolean" ? value : null);
-
-/** What the configuration has put aside, as alarms show it. */
-function putAside({ rolledBack, setAside }: ReturnType<ConfigStore["status"]>) {
-  const shown = (incident: typeof rolledBack) =>
-    incident === null ? null : { reason: incident.reason, path: incident.rejectedFile };
-  return { rolledBack: shown(rolledBack), setAside: shown(setAside) };
-}
-
-/** Certificates that listeners show; those of bridges are their links' to watch. */
-function certificateFiles(config: Config): readonly CertificateFile[] {
-  const { listeners, extra_listeners: extra, tls } = config;
-  const isUsed = listeners.tls.enable || listeners.wss.enable;
-  const own = Object.entries(extra).flatMap(
-    ([
-      id,
-      {
-        enable,
-        tls: { cert_file: path },
-      },
-    ]) => (enable && path !== null ? [{ use: id, path }] : []),
-  );
-  return isUsed && tls.cert_file !== null
-    ? [{ use: "listeners", path: tls.cert_file }, ...own]
-    : own;
-}
-
-function retainerOf({ retainer }: Config) {
-  return {
-    isOn: retainer.enable,
-    maxPayloadBytes: retainer.max_payload_size_bytes,
-    maxMessages: retainer.max_retained_messages,
-    expiryS: retainer.msg_expiry_interval_s,
-    isClearedByEmpty: !retainer.stop_publish_clear_msg,
-  };
-}
-
-function portsOf(listeners: Listeners, api: Api): Ports {
-  const doors = listeners.status().map(({ name, tcpPort }) => [name, tcpPort] as const);
-  const http = api.status().ports.map(({ name, tcpPort }) => [name, tcpPort] as const);
-  return Object.fromEntries([...doors, ...http]);
-}
-
-/**
- * What a program on the device goes by. The doors it can go through: plain MQTT, else TLS that asks for no
- * certificate.
- */
-function probeTerms({ http, tls, update }: Config, listeners: Listeners, api: Api): ProbeTerms {
-  const httpPort = api.status().ports.find(({ name }) => name === "http")?.tcpPort;
-  const open = listeners.status();
-  const plain = open.find(({ name }) => name === "tcp" || name.startsWith("tcp:"));
-  const secure = tls.verify_peer ? undefined : open.find(({ name }) => name === "tls");
-  const door = plain ?? secure;
-  return {
-    http: httpPort === undefined ? null : { host: loopbackOf(http.bind), tcpPort: httpPort },
-    mqtt:
-      door === undefined
-        ? null
-        : { host: loopbackOf(door.bind), tcpPort: door.tcpPort, isTls: door === secure },
-    healthyS: update.healthy_s,
-  };
-}
-
-function describe(ports: Ports): string {
-  return Object.entries(ports)
-    .map(([name, tcpPort]) => `${name} ${tcpPort}`)
-    .join(", ");
-}
-
-/** What the process may use: the board's memory, or less where the service manager limits it. */
-function memoryBytes(): number {
-  const limit = process.constrainedMemory();
-  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }
