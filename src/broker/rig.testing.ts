@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
+import { defaultsOf } from "../config/collections.ts";
 import { type Config, SCHEMA } from "../config/index.ts";
 import { createLog, type Log } from "../log/index.ts";
 import { type Message, type Peer, type QoS, topic, topicFilter } from "../mqtt/index.ts";
@@ -212,7 +213,7 @@ export class Rig {
       ...this.#options.ports?.(() => broker),
     };
     const cfg: BrokerConfig = {
-      mqtt: { ...defaults(), ...mqtt },
+      mqtt: { ...defaultsOf(SCHEMA.mqtt), ...mqtt },
       msqLen,
       bounds,
     };
@@ -379,22 +380,4 @@ export async function until(isTrue: () => boolean | Promise<boolean>): Promise<v
     assert(performance.now() < endMs, `in time: ${isTrue.toString()}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-}
-
-function defaults(): Config["mqtt"] {
-  const { mqtt } = SCHEMA;
-  return {
-    connect_timeout_s: mqtt.connect_timeout_s.default,
-    max_packet_size_bytes: mqtt.max_packet_size_bytes.default,
-    client_max_packet_size_bytes: mqtt.client_max_packet_size_bytes.default,
-    max_topic_levels: mqtt.max_topic_levels.default,
-    max_filters_per_subscribe: mqtt.max_filters_per_subscribe.default,
-    max_subscriptions_per_client: mqtt.max_subscriptions_per_client.default,
-    max_awaiting_rel: mqtt.max_awaiting_rel.default,
-    keepalive_multiplier: mqtt.keepalive_multiplier.default,
-    max_inflight: mqtt.max_inflight.default,
-    max_queued_bytes: mqtt.max_queued_bytes.default,
-    queue_policy: mqtt.queue_policy.default,
-    stalled_reader_s: mqtt.stalled_reader_s.default,
-  };
 }

@@ -9,6 +9,7 @@ import {
   type Broker,
   createBroker,
 } from "../../src/broker/index.ts";
+import { defaultsOf } from "../../src/config/collections.ts";
 import { type Config, SCHEMA } from "../../src/config/index.ts";
 import { createLog } from "../../src/log/index.ts";
 import { createStore, type Store } from "../../src/store/index.ts";
@@ -56,7 +57,7 @@ export class Rig {
         authenticator: { authenticate: authenticate ?? (async () => "accepted") },
         authorizer: { denyAction, authorize: isAllowed ?? (() => true) },
       },
-      { mqtt: { ...defaults(), ...options.mqtt }, msqLen },
+      { mqtt: { ...defaultsOf(SCHEMA.mqtt), ...options.mqtt }, msqLen },
     );
     options.prepare?.(broker);
     await broker.start();
@@ -98,22 +99,4 @@ function full(store: Store): Store {
       return typeof value === "function" ? value.bind(target) : value;
     },
   });
-}
-
-function defaults(): Config["mqtt"] {
-  const { mqtt } = SCHEMA;
-  return {
-    connect_timeout_s: mqtt.connect_timeout_s.default,
-    max_packet_size_bytes: mqtt.max_packet_size_bytes.default,
-    client_max_packet_size_bytes: mqtt.client_max_packet_size_bytes.default,
-    max_topic_levels: mqtt.max_topic_levels.default,
-    max_filters_per_subscribe: mqtt.max_filters_per_subscribe.default,
-    max_subscriptions_per_client: mqtt.max_subscriptions_per_client.default,
-    max_awaiting_rel: mqtt.max_awaiting_rel.default,
-    keepalive_multiplier: mqtt.keepalive_multiplier.default,
-    max_inflight: mqtt.max_inflight.default,
-    max_queued_bytes: mqtt.max_queued_bytes.default,
-    queue_policy: mqtt.queue_policy.default,
-    stalled_reader_s: mqtt.stalled_reader_s.default,
-  };
 }
