@@ -97,7 +97,8 @@ const bridgeTls = {
   ),
 } satisfies SchemaTree;
 
-const bridgeMembers = {
+/** What a bridge is set by. */
+export const bridgeMembers = {
   enable: key(bool, true, "Keep the link up."),
   description: key(text(1024), "", "For people."),
   tags: key(tags, [], "For people: words to find it by."),

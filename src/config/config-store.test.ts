@@ -8,6 +8,7 @@ import { MASK } from "./format.ts";
 import { HISTORY_SIZE } from "./history.ts";
 import { loadConfig } from "./load.ts";
 import type { ConfigPatch } from "./patch.ts";
+import { SCHEMA } from "./schema.ts";
 import { masked } from "./secrets.ts";
 import { beginStart } from "./start.ts";
 import { parseYaml } from "./yaml-text.ts";
@@ -61,7 +62,7 @@ describe("a change", () => {
       {},
       { msq_len: 100 },
       { bridges: { missing: null } },
-      masked(store.stored()),
+      masked(store.stored(), SCHEMA),
       { http: { password: undefined } },
     ];
     for (const patch of patches) expect(await store.change(patch, noCheck)).toEqual([]);
@@ -112,7 +113,7 @@ describe("a change", () => {
 
   test("leaves secrets that come back masked as they are, and hashes new passwords", async () => {
     const { store, paths } = open();
-    const shown = masked(store.stored());
+    const shown = masked(store.stored(), SCHEMA);
     await store.change(
       {
         ...shown,
@@ -199,9 +200,9 @@ describe("a change", () => {
     expect(await messageOf(() => store.change({ http: { password: "x" } }, noCheck))).toContain(
       "http.password: ****** cannot be used",
     );
-    expect(await store.change({ ...masked(store.stored()), http: { port: 1 } }, noCheck)).toEqual(
-      [],
-    );
+    expect(
+      await store.change({ ...masked(store.stored(), SCHEMA), http: { port: 1 } }, noCheck),
+    ).toEqual([]);
     await store.change({ http: { username: "root" } }, noCheck);
     expect(loadConfig(input).config.http).toMatchObject({ username: "root", port: 9000 });
   });

@@ -35,6 +35,7 @@ export { prepareProvisioning } from "./provisioning.ts";
 export type { Config, ModbusConfig, SerialPortConfig } from "./schema.ts";
 export { SCHEMA } from "./schema.ts";
 export type { SecretHashing } from "./secrets.ts";
+export { maskedBridge } from "./secrets.ts";
 export type { ServerUrl } from "./server-url.ts";
 export { parseServerUrl } from "./server-url.ts";
 export type { StartReport } from "./start.ts";

@@ -3,6 +3,7 @@ import { quickHashing } from "./config.testing.ts";
 import { MASK } from "./format.ts";
 import { KEY_BY_PATH } from "./keys.ts";
 import { mergeLayers, NO_LAYERS } from "./layers.ts";
+import { SCHEMA } from "./schema.ts";
 import { hashed, masked, unmasked } from "./secrets.ts";
 
 const config = mergeLayers({
@@ -30,7 +31,7 @@ const row = (key: string) => {
 };
 
 test("masking replaces every secret that is set, wherever it stands, and nothing else", () => {
-  const shown = masked(config);
+  const shown = masked(config, SCHEMA);
   expect(shown.http.password).toBe(MASK);
   expect(shown.auth.users).toEqual([
     { username: "ann", password: MASK },

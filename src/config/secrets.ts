@@ -1,3 +1,5 @@
+import { type BridgeConfig, bridgeMembers } from "./bridge-schema.ts";
+import { holdsSecrets } from "./collections.ts";
 import {
   isKeyRow,
   isObject,
@@ -7,14 +9,18 @@ import {
   type Shape,
   type Values,
 } from "./format.ts";
-import { type Config, SCHEMA } from "./schema.ts";
 
 /**
- * The configuration as an answer may show it: a copy in which every secret that is set reads
- * `******`. The same tree sent back with `ConfigStore.change` leaves those secrets as they are.
+ * Values as an answer may show them: a copy in which every secret that is set reads `******`. Of the
+ * whole configuration, sent back with `ConfigStore.change`, those secrets stay as they are.
  */
-export function masked(config: Config): Config {
-  return overTree(SCHEMA, config, config, () => MASK) as Config;
+export function masked<T extends Values>(values: T, schema: SchemaTree): T {
+  return overTree(schema, values, values, () => MASK) as T;
+}
+
+/** A bridge as an answer may show it. */
+export function maskedBridge(cfg: BridgeConfig): BridgeConfig {
+  return masked(cfg, bridgeMembers);
 }
 
 /**
@@ -95,6 +101,7 @@ function overTree(
 }
 
 function overShape(shape: Shape, value: unknown, stored: unknown, replace: Replace): unknown {
+  if (!holdsSecrets(shape)) return value;
   switch (shape.kind) {
     case "scalar":
       return value;

@@ -4,6 +4,7 @@ import {
   type Config,
   completeBridge,
   MASK,
+  maskedBridge,
 } from "../config/index.ts";
 import { GatewayError } from "../errors/index.ts";
 import type { ConfigStore, Configuration } from "./configuration/index.ts";
@@ -212,15 +213,6 @@ export function createBridgesService(deps: BridgesServiceDeps): BridgesService {
 
 function viewOf({ name, config, status, report }: BridgeEntryView): BridgeView {
   return { name, config: maskedBridge(config), status, report };
-}
-
-function maskedBridge(cfg: BridgeConfig): BridgeConfig {
-  const hide = (secret: string | null) => (secret === null ? null : MASK);
-  return {
-    ...cfg,
-    password: hide(cfg.password),
-    tls: { ...cfg.tls, key_password: hide(cfg.tls.key_password) },
-  };
 }
 
 function unmasked(values: BridgeValues, stored: BridgeConfig | undefined): BridgeValues {
