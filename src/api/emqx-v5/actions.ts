@@ -10,7 +10,14 @@ import {
   ruleValues,
   showParameters,
 } from "./bridge-rules.ts";
-import { closed, ENABLE_PARAMS, RULE_MEMBERS, RULE_NAME, SHOWN_MEMBERS } from "./bridge-schemas.ts";
+import {
+  closed,
+  ENABLE_PARAMS,
+  operationParams,
+  RULE_MEMBERS,
+  RULE_NAME,
+  SHOWN_MEMBERS,
+} from "./bridge-schemas.ts";
 import { type BridgeServices, probe, startBridge } from "./connectors.ts";
 import { ApiError, created, noContent, ok, type Route, route } from "./kit/index.ts";
 
@@ -33,15 +40,7 @@ const SUMMARY = {
 } as const;
 const CREATE = closed({ ...SHOWN, name: RULE_NAME }, ["type", "name", "connector", "parameters"]);
 const CHANGE = closed(SHOWN, []);
-const OPERATION = {
-  type: "object",
-  properties: {
-    node: { type: "string" },
-    id: { type: "string" },
-    operation: { type: "string", enum: ["start"] },
-  },
-  required: ["id", "operation"],
-} as const;
+const OPERATION = operationParams(["start"]);
 
 /** `/actions` (reference §5.12.2): an action is a forward rule of the bridge that is its connector. */
 export function actionRoutes(services: BridgeServices): readonly Route[] {

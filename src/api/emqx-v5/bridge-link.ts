@@ -92,8 +92,13 @@ async function tlsValues(
   };
 }
 
+/** A link as EMQX shows it: its configuration and how it stands. */
+export function showBridge(bridge: BridgeView, node: string) {
+  return { type: "mqtt", name: bridge.name, ...showLink(bridge), ...showStatus(bridge, node) };
+}
+
 /** A link as EMQX shows a connector's configuration. */
-export function showLink({ config }: BridgeView) {
+function showLink({ config }: BridgeView) {
   const { tls } = config;
   return {
     enable: config.enable,
@@ -130,7 +135,7 @@ export function showLink({ config }: BridgeView) {
 }
 
 /** `status`, why it is not connected, and the same for the one node there is. */
-export function showStatus({ config, status }: BridgeView, node: string) {
+function showStatus({ config, status }: BridgeView, node: string) {
   const shown = {
     status: statusWord(config.enable, status.state),
     ...(status.state === "connected"

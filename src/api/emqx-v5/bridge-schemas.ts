@@ -199,6 +199,19 @@ export const RULE_MEMBERS = {
   resource_opts: RULE_OPTIONS,
 } as const;
 
+/** `/{id}/{operation}`, with a node in front or not. */
+export function operationParams<const O extends string>(operations: readonly O[]) {
+  return {
+    type: "object",
+    properties: {
+      node: { type: "string" },
+      id: { type: "string" },
+      operation: { type: "string", enum: operations },
+    },
+    required: ["id", "operation"],
+  } as const;
+}
+
 /** `{id}/enable/{…}`. */
 export const ENABLE_PARAMS = {
   type: "object",

@@ -1,5 +1,5 @@
 import type { BridgeView } from "../../services/index.ts";
-import { linkValues, showLink, showStatus } from "./bridge-link.ts";
+import { linkValues, showBridge } from "./bridge-link.ts";
 import { METRICS_ANSWER, metricsOf } from "./bridge-metrics.ts";
 import { editedRules, nameOf, type RuleKind, ruleValues, showParameters } from "./bridge-rules.ts";
 import {
@@ -7,6 +7,7 @@ import {
   ENABLE_PARAMS,
   LINK_MEMBERS,
   NAME,
+  operationParams,
   PARAMETERS,
   SHOWN_MEMBERS,
 } from "./bridge-schemas.ts";
@@ -40,15 +41,7 @@ const BRIDGE = {
 } as const;
 const CREATE = closed({ ...SHOWN, name: NAME }, ["type", "name", "server"]);
 const CHANGE = closed(SHOWN, []);
-const OPERATION = {
-  type: "object",
-  properties: {
-    node: { type: "string" },
-    id: { type: "string" },
-    operation: { type: "string", enum: ["start", "stop", "restart"] },
-  },
-  required: ["id", "operation"],
-} as const;
+const OPERATION = operationParams(["start", "stop", "restart"]);
 
 interface Way {
   readonly local?: { readonly topic?: string };
@@ -68,10 +61,7 @@ const described = { tag: "Bridges", section: "5.12.3", priority: "P2", test: TES
  */
 export function bridgeRoutes({ node, bridges }: BridgeServices): readonly Route[] {
   const shown = (bridge: BridgeView) => ({
-    type: "mqtt",
-    name: bridge.name,
-    ...showLink(bridge),
-    ...showStatus(bridge, node.name),
+    ...showBridge(bridge, node.name),
     ...showWay(bridge, "actions", "egress"),
     ...showWay(bridge, "sources", "ingress"),
   });

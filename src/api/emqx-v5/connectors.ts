@@ -1,8 +1,15 @@
 import { isGatewayError } from "../../errors/index.ts";
 import type { BridgesService, BridgeView, Services } from "../../services/index.ts";
-import { linkValues, showLink, showStatus } from "./bridge-link.ts";
+import { linkValues, showBridge } from "./bridge-link.ts";
 import { nameOf } from "./bridge-rules.ts";
-import { closed, ENABLE_PARAMS, LINK_MEMBERS, NAME, SHOWN_MEMBERS } from "./bridge-schemas.ts";
+import {
+  closed,
+  ENABLE_PARAMS,
+  LINK_MEMBERS,
+  NAME,
+  operationParams,
+  SHOWN_MEMBERS,
+} from "./bridge-schemas.ts";
 import { ApiError, created, noContent, ok, type Route, route } from "./kit/index.ts";
 
 /** What connectors, actions and sources are made of. */
@@ -25,15 +32,7 @@ const CONNECTOR = {
 const CREATE = closed({ ...SHOWN, name: NAME }, ["type", "name", "server"]);
 const CHANGE = closed(SHOWN, []);
 const PROBE = closed({ ...SHOWN, name: NAME }, ["server"]);
-const OPERATION = {
-  type: "object",
-  properties: {
-    node: { type: "string" },
-    id: { type: "string" },
-    operation: { type: "string", enum: ["start"] },
-  },
-  required: ["id", "operation"],
-} as const;
+const OPERATION = operationParams(["start"]);
 
 const described = { tag: "Connectors", section: "5.12.1", priority: "P2", test: TEST } as const;
 
@@ -43,10 +42,7 @@ export function connectorRoutes({ node, bridges }: BridgeServices): readonly Rou
     const names = (direction: string) =>
       bridge.status.rules.filter((it) => it.direction === direction).map(({ name }) => name);
     return {
-      type: "mqtt",
-      name: bridge.name,
-      ...showLink(bridge),
-      ...showStatus(bridge, node.name),
+      ...showBridge(bridge, node.name),
       actions: names("forward"),
       sources: names("subscription"),
     };
