@@ -53,7 +53,8 @@ export class Device {
     return this.#machine;
   }
 
-  async powerOn(name: string): Promise<Machine> {
+  /** @param clock what its clock shows, where it is not this machine's time */
+  async powerOn(name: string, clock?: Date): Promise<Machine> {
     if (this.#machine?.isRunning === true) throw new Error("the device is on already");
     this.#starts++;
     const number = String(this.#starts).padStart(2, "0");
@@ -62,6 +63,7 @@ export class Device {
       card: this.card,
       folder: mkdtempSync(join(this.#folder, "m")),
       consoleFile: join(this.#logFolder, `${number}-${name}.log`),
+      ...(clock === undefined ? {} : { clock }),
     });
     this.#why = `QEMU ended by itself after "${name}"`;
     return this.#machine;

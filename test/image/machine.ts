@@ -29,6 +29,8 @@ export interface MachineOptions {
   readonly folder: string;
   /** Gets everything the guest prints on its serial console. */
   readonly consoleFile: string;
+  /** What its clock shows at the start, where it is not this machine's time. */
+  readonly clock?: Date;
 }
 
 /** A running QEMU with a card, started by scripts/boot-image as everybody starts it. */
@@ -63,6 +65,9 @@ export class Machine {
           "-fw_cfg",
           `name=${name},string=${text}`,
         ]),
+        ...(options.clock === undefined
+          ? []
+          : ["-rtc", `base=${options.clock.toISOString().slice(0, 19)}`]),
         // An FTDI adapter, plugged in as long as somebody is connected to the socket.
         ...["-device", "qemu-xhci,id=usb"],
         ...["-chardev", `socket,id=line,path=${this.#serialPath},server=on,wait=off`],

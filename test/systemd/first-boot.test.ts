@@ -100,6 +100,33 @@ describe("the health check", () => {
     );
   });
 
+  it("keeps a version on trial after its time, which a restart of the gateway begins anew", {
+    timeout: 3 * DEADLINE_MS,
+  }, async () => {
+    const choice = `TIDEGATE_CMDLINE=${CMDLINE} /usr/lib/tidegate/boot-choice`;
+    await container.shell(
+      `${choice} set-state B good; ${choice} set-state A bad; ${choice} set-primary A; ` +
+        "printf 'SLOT=A\\nFROM=0.0.1\\nTO=9.9.9\\nSOURCE=cli\\nHEALTHY_S=5\\nBRIDGES=\\n' >/data/update/trial; " +
+        "systemctl --no-block restart tidegate-health.service",
+    );
+    const told = async () => (await container.attempt("cat", "/data/update/status.json")).output;
+    const begins = (not = "") =>
+      until(
+        "everything to be healthy",
+        async () => {
+          const moment = /"until":"([^"]+)"/.exec(await told())?.[1] ?? "";
+          return moment !== "" && moment !== not && moment;
+        },
+        DEADLINE_MS,
+      );
+    const first = await begins();
+    await container.run("systemctl", "restart", "tidegate.service");
+    await begins(first);
+    await until("the verdict", async () => (await told()).includes("succeeded"), DEADLINE_MS);
+    expect(await container.shell(`${choice} show`)).toContain("BOOT_A_GOOD=1");
+    expect(await isActive("tidegate-health.service")).toBe("active");
+  });
+
   it("is not ended by a restart of the gateway", { timeout: 60_000 }, async () => {
     const began = await container.property("tidegate-health.service", "ActiveEnterTimestamp");
     await container.run("systemctl", "restart", "tidegate.service");
