@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "vitest";
 import { Canary, expectUndisturbed, songOf } from "../faults/canary.ts";
-import { faultTest, scaled } from "../faults/fault-test.ts";
+import { type FaultRun, faultTest, scaled } from "../faults/fault-test.ts";
 import type { Random } from "../faults/random.ts";
 import { FaultProxy } from "../helpers/fault-proxy.ts";
 import { startMosquitto } from "../helpers/mosquitto.ts";
@@ -74,8 +74,8 @@ function figures(account: Account): Record<string, number> {
 async function flaps(
   cloudPort: number,
   version: 4 | 5,
-  random: Random,
-): Promise<{ account: Account; song: Record<string, number> }> {
+  { random, report }: FaultRun,
+): Promise<Account> {
   const proxy = await FaultProxy.start(cloudPort, () => random.fraction());
   const edge = await Machine.start(bridge(proxy.tcpPort, version));
   const traffic = new Traffic(TOPICS);
@@ -95,19 +95,19 @@ async function flaps(
   await traffic.stop();
   const account = await traffic.account(scaled(20_000, 300_000));
   const measured = await canary.stop();
+  report({ flaps: FLAPS, ...figures(account), ...songOf(measured) });
+  expect(account.lost).toEqual([]);
+  expect(account.disordered).toEqual([]);
   expectUndisturbed(measured);
-  return { account, song: songOf(measured) };
+  return account;
 }
 
 faultTest(
   `${FLAPS} flaps of the line to mosquitto lose nothing, keep the order, and the LAN does not notice`,
   { short: 60_000, long: 3_600_000 },
-  async ({ random, report }) => {
+  async (run) => {
     const cloud = await startMosquitto({ lines: ["max_queued_messages 0"] });
-    const { account, song } = await flaps(cloud.tcpPort, 4, random);
-    report({ flaps: FLAPS, ...figures(account), ...song });
-    expect(account.lost).toEqual([]);
-    expect(account.disordered).toEqual([]);
+    const account = await flaps(cloud.tcpPort, 4, run);
     expect(account.acknowledged).toBeGreaterThan(FLAPS * 5);
   },
 );
@@ -115,12 +115,9 @@ faultTest(
 faultTest(
   `${FLAPS} flaps of the line to another Tidegate double nothing either`,
   { short: 60_000, long: 3_600_000 },
-  async ({ random, report }) => {
+  async (run) => {
     const cloud = await Machine.start();
-    const { account, song } = await flaps(cloud.tcpPort, 5, random);
-    report({ flaps: FLAPS, ...figures(account), ...song });
-    expect(account.lost).toEqual([]);
-    expect(account.disordered).toEqual([]);
+    const account = await flaps(cloud.tcpPort, 5, run);
     expect(account.duplicates).toBe(0);
   },
 );
