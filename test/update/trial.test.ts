@@ -198,7 +198,7 @@ it("bridges that were connected before have to be again, which is told, and wait
 
 it("a fall back because of a bridge only is told as such, and the version counts as broken at the third time", async () => {
   const cloud = await startGateway();
-  const device = onTrial({ healthyS: 2, limitS: 7, bridges: "cloud" });
+  const device = onTrial({ healthyS: 2, limitS: 12, bridges: "cloud" });
   await gatewayOf(device, bridged(cloud.ports.tcp, ["cloud"]));
   await cloud.child.kill();
   await until(
