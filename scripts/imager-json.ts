@@ -8,7 +8,8 @@
  *   IMAGE      tidegate-<version>-arm64.img.xz (.zst needs Imager 1.7; as it is works too)
  *   --url      http or https address of the folder that the image lies in for download. Put
  *              firmware-image/imager/tidegate.svg beside it.
- *   --boards   of 3 (with Zero 2 W), 4 and 5 (default: 3,4)
+ *   --boards   of 3 (with Zero 2 W), 4 and 5 (default: those that images with this kernel are for, 3,4
+ *              or with the kernel of backports 3,4,5)
  *   --date     YYYY-MM-DD (default: SOURCE_DATE_EPOCH, else the day of the file)
  *   --website  the project's page
  *
@@ -43,8 +44,9 @@ if (image === undefined || rest.length > 0) refuse("name one image");
 if (!existsSync(image)) refuse(`${image} is not there`);
 const { url, website } = values;
 if (url === undefined || !/^https?:\/\/\S+$/.test(url)) refuse("--url http(s)://… is needed");
-const boards = (values.boards ?? "3,4").split(",").filter(isBoard);
-if (boards.join(",") !== (values.boards ?? "3,4")) refuse("--boards is a list of 3, 4 and 5");
+const named = values.boards ?? (/-backports\.img/.test(image) ? "3,4,5" : "3,4");
+const boards = named.split(",").filter(isBoard);
+if (boards.join(",") !== named) refuse("--boards is a list of 3, 4 and 5");
 const date = values.date ?? dayOf(image, process.env["SOURCE_DATE_EPOCH"]);
 if (!/^\d{4}-\d\d-\d\d$/.test(date)) refuse("--date is YYYY-MM-DD");
 

@@ -115,6 +115,32 @@ it("the same packages give the same bytes", () => {
   expect(print()).toBe(print());
 });
 
+it("the manifest names what the image is made for, and the kernel by its package's version", () => {
+  const file = path.join(directory, "file");
+  const sector = Buffer.alloc(512);
+  sector.writeUInt16LE(0xaa55, 510);
+  writeFileSync(file, sector);
+  const bom = path.join(directory, "bom.json");
+  writeFileSync(bom, JSON.stringify({ components: [] }));
+  const run = (boards: string[]) =>
+    execFileSync(
+      process.execPath,
+      [
+        ...["firmware-image/image/manifest.ts", "--version", "1.0.0", "--epoch", "1700000000"],
+        ...["--commit", "0", "--node", "24", "--kernel", "7.3.4+deb13-arm64", ...boards],
+        ...["--kernel-version", "7.3.4-1~bpo13+1", "--image", file, "--compressed", file],
+        ...["--bom", bom],
+      ],
+      { cwd: PROJECT, encoding: "utf8", stdio: "pipe" },
+    );
+  expect(JSON.parse(run(["--boards", "3,4,5"]))).toMatchObject({
+    boards: ["3", "4", "5"],
+    kernel: "7.3.4+deb13-arm64",
+    kernel_version: "7.3.4-1~bpo13+1",
+  });
+  expect(() => run([])).toThrow("--boards is missing");
+});
+
 it("the manifest reads the partitions from the image's own table", () => {
   const sector = Buffer.alloc(512);
   sector.writeUInt16LE(0xaa55, 510);

@@ -48,26 +48,40 @@ make_slot() {
   rm -- "$work/slot.tar"
 }
 
-# What the boards' firmware reads, U-Boot, and its script. No overlays: Linux' own device trees have no
-# symbols that an overlay could refer to.
+# What the boards' firmware reads, U-Boot, and its script. No overlays of Raspberry Pi's: they are made
+# for the device trees of its own kernel.
 collect_boot_files() {
   local into=$1 firmware=$unpacked/tree/usr/lib/raspi-firmware
   mkdir -- "$into"
   cp -- "$firmware"/{bootcode.bin,start.elf,fixup.dat,start4.elf,fixup4.dat} "$into"
-  cp -- "$unpacked"/tree/usr/lib/linux-image-*/broadcom/bcm{2711,2712,2837}-rpi-*.dtb "$into"
+  cp -- "$unpacked"/tree/usr/lib/linux-image-*/broadcom/bcm{2711,2712,2837}-*rpi-*.dtb "$into"
   cp -- "$unpacked/tree/usr/lib/u-boot/rpi_arm64/u-boot.bin" "$into"
   cp -- "$root/firmware-image/boot/config.txt" "$into"
   cp -- "$unpacked/tree/usr/share/doc/raspi-firmware/copyright" "$into/LICENCE.firmware.txt"
   cp -- "$unpacked/tree/usr/share/doc/u-boot-rpi/copyright" "$into/LICENCE.u-boot.txt"
   mkimage -q -A arm64 -T script -C none -n tidegate -d "$root/firmware-image/boot/boot.cmd" "$into/boot.scr" >/dev/null
+  if [[ $kernel == backports ]]; then make_overlay "$into"; fi
+}
+
+# The overlay for boards with the second stepping of the Pi 5's processor.
+make_overlay() {
+  local files=$1
+  mkdir -- "$files/overlays"
+  dtc -q -I dts -O dtb -o "$files/overlays/bcm2712d0.dtbo" "$root/firmware-image/boot/bcm2712d0.dts"
+  fdtoverlay -i "$files/bcm2712-rpi-5-b.dtb" -o "$work/second.dtb" "$files/overlays/bcm2712d0.dtbo"
+  diff -- <(dtc -q -s -I dtb -O dts "$work/second.dtb") \
+    <(dtc -q -s -I dtb -O dts "$files/bcm2712-d-rpi-5-b.dtb") >&2 ||
+    fail "firmware-image/boot/bcm2712d0.dts does not make Linux' own tree for the second stepping (above: >)"
 }
 
 # What each board's start reads, by name, and the drivers it needs: a new package version may have moved
 # or changed them.
 check_boards() {
   local files=$1 need
+  local -a second=()
+  if [[ $kernel == backports ]]; then second=(bcm2712-d-rpi-5-b.dtb overlays/bcm2712d0.dtbo); fi
   for need in bootcode.bin start.elf fixup.dat start4.elf fixup4.dat u-boot.bin config.txt boot.scr \
-    bcm2837-rpi-{3-b,3-b-plus,3-a-plus,zero-2-w}.dtb bcm2711-rpi-{4-b,400,cm4-io}.dtb bcm2712-rpi-5-b.dtb; do
+    bcm2837-rpi-{3-b,3-b-plus,3-a-plus,zero-2-w}.dtb bcm2711-rpi-{4-b,400,cm4-io}.dtb bcm2712-rpi-5-b.dtb "${second[@]}"; do
     [[ -s $files/$need ]] || fail "the boot partition misses $need"
   done
   for need in raspberrypi,{3-model-b,3-model-b-plus,model-zero-2-w,4-model-b,5-model-b}; do
@@ -75,7 +89,8 @@ check_boards() {
       fail "the root misses the Wi-Fi settings of $need"
   done
   "$root/node_modules/.bin/node" "$root/firmware-image/image/check-drivers.ts" --trees "$files" \
-    --aliases "$base/modules.alias" --initrd "$initrd/modules.load" --modules "$base/tree/usr/lib/modules" ||
+    --aliases "$base/modules.alias" --initrd "$initrd/modules.load" --modules "$base/tree/usr/lib/modules" \
+    --boards "$boards" ||
     fail "boards miss drivers: see firmware-image/debian/modules.keep and firmware-image/initrd/modules"
 }
 
@@ -92,7 +107,7 @@ make_boot() {
   # times it makes up itself.
   (
     cd -- "$files"
-    printf '%s\0' * | xargs --null sh -c 'exec mcopy -m -i "$0" "$@" ::' "$file"
+    printf '%s\0' * | xargs --null sh -c 'exec mcopy -s -m -i "$0" "$@" ::' "$file"
   )
 }
 

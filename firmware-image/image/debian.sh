@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What comes from Debian: package indexes, the root file system, unpacked packages, tools. To be
-# sourced after cache.sh by a script that sets $root, $mirror, $security_mirror and $offline.
+# sourced after cache.sh by a script that sets $root, $kernel, $mirror, $security_mirror and $offline.
 
 readonly SUITE=trixie
 readonly APT=$root/build/apt
@@ -41,6 +41,11 @@ source_lines() {
   echo "deb [$trust] $security_mirror $SUITE-security main non-free-firmware"
 }
 
+# apt takes from backports only what is asked for by that name.
+backports_line() {
+  echo "deb [arch=arm64 signed-by=$KEYRING] $mirror $SUITE-backports main"
+}
+
 # apt for the image's release, with a state of its own: this machine's packages are not touched.
 target_apt() {
   local command=$1
@@ -51,7 +56,10 @@ target_apt() {
 refresh_indexes() {
   mkdir -p -- "$APT"/state/lists/partial "$APT"/cache/archives/partial
   : >"$APT/status"
-  source_lines >"$APT/sources.list"
+  {
+    source_lines
+    if [[ $kernel == backports ]]; then backports_line; fi
+  } >"$APT/sources.list"
   cat >"$APT/apt.conf" <<CONF
 APT::Architecture "arm64";
 APT::Architectures { "arm64"; "amd64"; };
@@ -83,14 +91,22 @@ resolve_packages() {
   local essential="?and(?essential,?or(?architecture(arm64),?architecture(all)))"
   mapfile -t wanted < <(packages_of root)
   root_packages=$(resolve arm64 "$essential" "${wanted[@]}")
-  mapfile -t wanted < <(packages_of unpacked)
-  # Only what the list names, and the kernel its first line stands for.
-  local names="linux-image-[0-9][^=]*"
+  local release=""
+  if [[ $kernel == backports ]]; then release=/$SUITE-backports; fi
+  mapfile -t wanted < <(packages_of unpacked | sed "s|^linux-image-arm64\$|&$release|")
+  # Only what the list names, and the kernel its first line stands for: one package, or in newer
+  # releases one each for the kernel, its modules and its device trees.
+  local names="linux-(image|binary|modules|base)-[0-9][^=]*"
   names+=$(packages_of unpacked | sed -e '/^linux-image-arm64$/d' -e 's/[+.]/\\&/g' -e 's/^/|/' | tr -d '\n')
   unpacked_packages=$(resolve arm64 "${wanted[@]}" | grep -E "^($names)=")
   tool_packages=$(resolve amd64 "${TOOL_PACKAGES[@]}")
   [[ -n $root_packages && -n $unpacked_packages && -n $tool_packages ]] ||
     fail "apt does not find the packages of firmware-image/debian (with --offline: run once without it)"
+}
+
+# Prints the version of the kernel's package.
+kernel_version() {
+  sed -n 's/^linux-image-[0-9][^=]*=//p' <<<"$unpacked_packages"
 }
 
 # Lets the kernel run the image's own programs: the install scripts of its packages.

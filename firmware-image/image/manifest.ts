@@ -2,7 +2,8 @@
  * Prints what an image is, for the programs that flash it and for people who check it, as JSON.
  *
  * Usage: node firmware-image/image/manifest.ts --version VERSION --epoch SECONDS --commit COMMIT
- *          --kernel RELEASE --node VERSION --image FILE --compressed FILE --bom FILE
+ *          --kernel RELEASE --kernel-version VERSION --boards 3,4 --node VERSION --image FILE
+ *          --compressed FILE --bom FILE
  */
 
 import { createHash } from "node:crypto";
@@ -68,29 +69,35 @@ async function main(): Promise<void> {
       epoch: text,
       commit: text,
       kernel: text,
+      "kernel-version": text,
+      boards: text,
       node: text,
       image: text,
       compressed: text,
       bom: text,
     },
   });
-  const { version, epoch, commit, kernel, node, image, compressed, bom } = values;
-  if (!(version && epoch && commit && kernel && node && image && compressed && bom)) {
-    throw new Error("every option is needed, see the head of this file");
-  }
+  const need = (name: keyof typeof values): string => {
+    const value = values[name];
+    if (!value) throw new Error(`--${name} is missing, see the head of this file`);
+    return value;
+  };
+  const bom = need("bom");
   const { components }: { components: unknown[] } = JSON.parse(readFileSync(bom, "utf8"));
   const manifest = {
     name: "tidegate",
-    version,
+    version: need("version"),
     architecture: "arm64",
-    build_date: new Date(Number(epoch) * 1000).toISOString(),
-    commit,
-    kernel,
-    node,
-    image: await fileEntry(image),
-    compressed: await fileEntry(compressed),
+    boards: need("boards").split(","),
+    build_date: new Date(Number(need("epoch")) * 1000).toISOString(),
+    commit: need("commit"),
+    kernel: need("kernel"),
+    kernel_version: need("kernel-version"),
+    node: need("node"),
+    image: await fileEntry(need("image")),
+    compressed: await fileEntry(need("compressed")),
     bill_of_materials: { ...(await fileEntry(bom)), components: components.length },
-    partitions: partitionsOf(firstSector(image)),
+    partitions: partitionsOf(firstSector(need("image"))),
   };
   process.stdout.write(`${JSON.stringify(manifest, null, 2)}\n`);
 }

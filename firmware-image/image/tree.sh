@@ -59,6 +59,11 @@ check_kernel() {
   ((size <= KERNEL_ROOM)) || fail "the kernel takes $((size)) bytes of memory, U-Boot has room for $KERNEL_ROOM"
 }
 
+# Prints the path of the kernel that was unpacked; newer packages have it beside its modules.
+kernel_file() {
+  compgen -G "$unpacked/tree/boot/vmlinuz-*" || compgen -G "$unpacked/tree/usr/lib/modules/*/vmlinuz"
+}
+
 # The slot without anything of ours: Debian's root, kernel, modules, firmware. Also modules.alias, of the
 # whole kernel: which module drives what.
 make_base() {
@@ -68,7 +73,8 @@ make_base() {
   tar --extract --numeric-owner --xattrs --xattrs-include='*' --file "$debian/root.tar" --directory "$tree"
   # Licences are kept, and what goes onto the boot partition is not for here.
   tar --create --directory "$unpacked/tree" --exclude=./usr/lib/linux-image-* --exclude=./usr/lib/raspi-firmware \
-    --exclude=./usr/lib/u-boot --exclude=./boot/System.map-* --exclude=./boot/config-* --exclude=./etc . |
+    --exclude=./usr/lib/u-boot --exclude=./boot --exclude=./etc \
+    --exclude=./usr/lib/modules/*/{dtb,vmlinuz,config,System.map} . |
     tar --extract --no-same-owner --no-overwrite-dir --directory "$tree"
   find "$tree/usr/share/doc" ! -type d ! -name copyright -delete
   find "$tree/usr/share/doc" -type d -empty -delete
@@ -79,7 +85,7 @@ make_base() {
   keep_modules "$tree/usr/lib/modules/$version"
   keep_firmware "$tree/usr/lib/firmware"
   depmod --basedir "$tree" "$version"
-  mv -- "$tree/boot/vmlinuz-$version" "$tree/boot/vmlinuz"
+  install -m 644 -- "$(kernel_file)" "$tree/boot/vmlinuz"
   check_kernel "$tree/boot/vmlinuz"
 
   # Nothing is installed on the device, and its package lists would be copied to the data partition.

@@ -63,8 +63,8 @@ const DEVICES: Readonly<Record<Board, readonly Device[]>> = {
     device("Raspberry Pi 3", "pi3-64bit", "RPi_3", "Models A+, B, B+, Compute Modules 3 and 3+"),
     device("Raspberry Pi Zero 2 W", "pi3-64bit", "RPi_Zero_2_W", "The Raspberry Pi Zero 2 W"),
   ],
-  "4": [device("Raspberry Pi 4", "pi4-64bit", "RPi_4", "Model B, 400, Compute Modules 4 and 4S")],
-  "5": [device("Raspberry Pi 5", "pi5-64bit", "RPi_5", "Model B, 500, Compute Module 5")],
+  "4": [device("Raspberry Pi 4", "pi4-64bit", "RPi_4", "Model B, 400, Compute Module 4")],
+  "5": [device("Raspberry Pi 5", "pi5-64bit", "RPi_5", "Model B")],
 };
 
 function device(name: string, tag: string, icon: string, description: string): Device {

@@ -1,4 +1,6 @@
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import {
   BOARD_TREES,
@@ -39,6 +41,12 @@ describe("config.txt", () => {
     expect(settingsOf("pi5")["os_check"]).toBe("0");
     expect(settingsOf("pi4")).not.toHaveProperty("os_check");
   });
+});
+
+it("build-image refuses a kernel that it does not know", () => {
+  const script = fileURLToPath(new URL("../../scripts/build-image", import.meta.url));
+  const { status, stderr } = spawnSync(script, ["--kernel", "newest"], { encoding: "utf8" });
+  expect([status, stderr]).toEqual([1, expect.stringContaining("newest is none, but stable or")]);
 });
 
 it("boot.cmd loads a board's initrd behind any kernel that the build accepts", () => {

@@ -149,11 +149,14 @@ it("boards, day and page can be chosen", () => {
   });
 });
 
-it("an image with the newer kernel says so", () => {
+it("an image with the newer kernel says so, and is for the Pi 5, too", () => {
   const file = path.join(folder, "tidegate-1.2.3-rc.1-arm64-backports.img");
   copyFileSync(image, file);
-  const { stdout } = imagerJson(["--url", URL_BASE, "--boards", "5", file]);
-  expect(JSON.parse(stdout).os_list[0].name).toBe("Tidegate 1.2.3-rc.1 (newer kernel)");
+  const { stdout } = imagerJson(["--url", URL_BASE, file]);
+  expect(JSON.parse(stdout).os_list[0]).toMatchObject({
+    name: "Tidegate 1.2.3-rc.1 (newer kernel)",
+    devices: ["pi3-64bit", "pi4-64bit", "pi5-64bit"],
+  });
 });
 
 it("what cannot be described is refused", () => {
