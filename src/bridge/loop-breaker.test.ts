@@ -395,6 +395,30 @@ describe("loop breaker", () => {
     expect(bench.texts.slice(-2)).toEqual(["same", "newest"]);
   });
 
+  it("a trial lets one message go without its acknowledgement, keeps the order, and ends when it stops", async () => {
+    const bench = new Bench();
+    const waits: (void | Promise<void>)[] = [bench.pass(messageOf("same", SENSOR))];
+    for (let n = 0; n < 20; n++) {
+      bench.clock.advance(10);
+      waits.push(bench.pass(messageOf("same", BRIDGE)));
+    }
+    waits.push(bench.pass(messageOf("newest", SENSOR)));
+    expect(bench.sent).toBe(15);
+    bench.clock.advance(400);
+    expect(bench.sent).toBe(16);
+    let isAcknowledged = false;
+    const eldest = Promise.resolve(waits[15]).then(() => {
+      isAcknowledged = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isAcknowledged).toBe(false);
+    bench.breaker.stop();
+    await Promise.all([...waits, eldest]);
+    expect(bench.sent).toBe(22);
+    expect(bench.texts.at(-1)).toBe("newest");
+    expect(bench.cut).toEqual([]);
+  });
+
   it("a probe that nobody here sent proves nothing, and goes round once for each rule", () => {
     const bench = new Bench();
     const probe = messageOf(

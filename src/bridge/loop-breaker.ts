@@ -54,7 +54,7 @@ export interface LoopRule {
 /** Sends a message that was held back on its way. */
 export type Forward = () => void | Promise<void>;
 
-/** How long what may go round is held back while a probe is under way. */
+/** How long what a bridge brings is held back while a probe is under way. */
 const MIN_HOLD_MS = 1000;
 const MAX_HOLD_MS = 5000;
 
@@ -289,14 +289,16 @@ export class LoopBreaker {
     this.#askedMs.set(rule, askedMs + QUESTION_MS);
     const { gapMs, returner, roundTripMs } = look.copies;
     const isReturner = source === "returner";
-    // The gap may have been spoilt by what others have held meanwhile.
-    const waitMs = within(MIN_HOLD_MS, 4 * (isReturner ? roundTripMs : gapMs), MAX_HOLD_MS);
+    const settleMs = within(MIN_SETTLE_MS, isReturner ? 1.5 * roundTripMs : 0, MAX_SETTLE_MS);
+    const waitMs = isReturner
+      ? Math.min(settleMs + 1.5 * gapMs, MAX_HOLD_MS)
+      : within(MIN_HOLD_MS, 4 * gapMs, MAX_HOLD_MS);
     const question: Question = {
       source,
       sender: isReturner ? returner : look.sender,
       gapMs,
       waitMs,
-      settleMs: within(MIN_SETTLE_MS, isReturner ? 1.5 * roundTripMs : 0, MAX_SETTLE_MS),
+      settleMs,
       strays: new Strays(gapMs),
       timer: clock.after(waitMs, () => this.#answer(topic)),
       rules: new Map(),
@@ -324,7 +326,8 @@ export class LoopBreaker {
     }
     question.isYielded = false;
     question.rounds += 1;
-    question.timer = this.#deps.clock.after(question.waitMs, () => this.#answer(topic));
+    const waitMs = Math.max(question.waitMs, MIN_HOLD_MS);
+    question.timer = this.#deps.clock.after(waitMs, () => this.#answer(topic));
     for (const rule of left) this.#sendProbes(rule, topic);
   }
 
@@ -342,6 +345,7 @@ export class LoopBreaker {
       },
       { topic, returner, gapMs },
     );
+    question.trial.start();
   }
 
   #proven(topic: string, { held }: Question, rule: string): void {
@@ -353,20 +357,20 @@ export class LoopBreaker {
   }
 
   #judge(topic: string, { rules }: Question, verdict: Verdict): void {
-    this.#end(topic, verdict === "silence");
+    this.#end(topic, verdict === "silence", verdict === "unclear");
     const [rule] = rules.keys();
     if (verdict === "unclear" && rule !== undefined) this.#suspects.add(rule, topic);
   }
 
   /** Nothing was found: what was held goes on, in order, and the topic is left in peace. */
-  #end(topic: string, wasSilent = false): void {
+  #end(topic: string, wasSilent = false, isUnclear = false): void {
     const question = this.#questions.get(topic);
     if (question === undefined) return;
     this.#questions.delete(topic);
     question.timer.cancel();
     question.trial?.stop();
     const { source, gapMs, rules } = question;
-    const silences = this.#suspicion.rest(topic, source, gapMs, wasSilent);
+    const silences = this.#suspicion.rest(topic, { source, gapMs, wasSilent, isUnclear });
     const [rule] = rules.keys();
     if (silences === SILENCES && rule !== undefined) this.#suspects.add(rule, topic);
     question.held.letAllGo();

@@ -27,10 +27,13 @@ const RETURNS = 12;
 /** How long a topic is not asked about again after nothing was found: ever longer. */
 const PEACE_MS = {
   bridge: [30_000, 600_000, 3_600_000],
-  /** Another gateway that asks at the same time may have spoilt the first one. */
-  returner: [5000, 30_000, 600_000, 3_600_000],
+  /** Another gateway that asks at the same time may have spoilt the first ones. */
+  returner: [500, 500, 5000, 30_000, 600_000, 3_600_000],
   client: [3_600_000, 86_400_000],
 } as const;
+
+/** The step at which the peace begins where trials cannot tell. */
+const UNCLEAR_STEP = 3;
 
 /** So much faster than when it was last asked about, it is another matter. */
 const FASTER = 5;
@@ -55,6 +58,16 @@ export interface Look {
   /** It has come as often as one that is asked about. */
   readonly isFrequent: boolean;
   readonly isSuspect: boolean;
+}
+
+/** How a question ended. */
+export interface Asked {
+  readonly source: Source;
+  readonly gapMs: number;
+  /** Nothing came while everything was held. */
+  readonly wasSilent: boolean;
+  /** It looks like a loop, and can be applications that answer each other. */
+  readonly isUnclear: boolean;
 }
 
 /** Tells which messages might go round, and leaves a topic in peace that was asked about. */
@@ -84,8 +97,11 @@ export class Suspicion {
   }
 
   /** The topic was asked about in vain; how often in a row that met with silence. */
-  rest(topic: string, source: Source, gapMs: number, wasSilent: boolean): number {
-    const { times = 0, silences: before = 0 } = this.#peace.get(topic) ?? {};
+  rest(topic: string, asked: Asked): number {
+    const { source, gapMs, wasSilent, isUnclear } = asked;
+    const known = this.#peace.get(topic);
+    const before = known?.silences ?? 0;
+    const times = Math.max(known?.times ?? 0, isUnclear ? UNCLEAR_STEP : 0);
     const silences = wasSilent ? before + 1 : 0;
     const steps = PEACE_MS[source];
     const peaceMs = steps[Math.min(times, steps.length - 1)] ?? 0;

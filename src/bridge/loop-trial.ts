@@ -57,6 +57,11 @@ const MIN_RETURN_MS = 2500;
 const MAX_RETURN_MS = 4500;
 const MORE_PER_RETURN_MS = 1500;
 
+/** The first one has that long: mostly it shows a publisher that waits for its acknowledgement. */
+const FIRST_GAPS = 4;
+const MIN_FIRST_MS = 300;
+const MAX_FIRST_MS = 2000;
+
 /**
  * Proves by timing that a rule goes round, where no probe can show it. While everything of the topic is
  * held for a random time, nothing may come by the returner; then one message is let go, without its
@@ -72,7 +77,7 @@ export class LoopTrial {
   readonly #returns = new Map<string, number>();
   readonly #strays: Strays;
   #released: Released | null = null;
-  #timer: Timer;
+  #timer: Timer | null = null;
   #isOver = false;
 
   /** Everything of the topic is held already, and nothing comes any more. */
@@ -82,7 +87,11 @@ export class LoopTrial {
     this.#witness = new Witness(cfg.topic, cfg.returner);
     this.#strays = new Strays(cfg.gapMs);
     this.#unsubscribe = deps.watch((message) => this.#witness.hear(message));
-    this.#timer = this.#hold();
+  }
+
+  /** Lets the first one go. */
+  start(): void {
+    this.#release();
   }
 
   /**
@@ -96,7 +105,7 @@ export class LoopTrial {
       this.#stray();
       return released !== null;
     }
-    this.#timer.cancel();
+    this.#timer?.cancel();
     this.#released = null;
     this.#strays.forget();
     this.#witness.close();
@@ -110,7 +119,7 @@ export class LoopTrial {
   stop(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#timer.cancel();
+    this.#timer?.cancel();
     this.#unsubscribe();
     this.#released?.acknowledge();
   }
@@ -119,7 +128,7 @@ export class LoopTrial {
     if (this.#strays.add(this.#deps.clock.monotonicMs())) {
       this.#end("publisher");
     } else if (this.#released === null) {
-      this.#timer.cancel();
+      this.#timer?.cancel();
       this.#timer = this.#hold();
     }
   }
@@ -141,12 +150,19 @@ export class LoopTrial {
 
   #release(): void {
     this.#witness.open();
-    const { clock, random } = this.#deps;
-    const moreMs = MORE_PER_RETURN_MS * this.#witness.windows;
-    const waitMs = MIN_RETURN_MS + random() * (MAX_RETURN_MS - MIN_RETURN_MS) + moreMs;
-    this.#timer = clock.after(waitMs, () => this.#end("silence"));
+    // The first one did not come back: whoever published it waits for something else.
+    const verdict = this.#returns.size === 0 ? "publisher" : "silence";
+    this.#timer = this.#deps.clock.after(this.#waitMs(), () => this.#end(verdict));
     this.#released = this.#deps.releaseOne();
     if (this.#released === null) this.#end("silence");
+  }
+
+  #waitMs(): number {
+    if (this.#returns.size === 0) {
+      return Math.min(MAX_FIRST_MS, Math.max(MIN_FIRST_MS, FIRST_GAPS * this.#cfg.gapMs));
+    }
+    const randomMs = this.#deps.random() * (MAX_RETURN_MS - MIN_RETURN_MS);
+    return MIN_RETURN_MS + randomMs + MORE_PER_RETURN_MS * this.#witness.windows;
   }
 
   #end(verdict: Verdict): void {
