@@ -4,6 +4,7 @@ import { GatewayError } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
 import type {
   Bus,
+  EngineStore,
   Levels,
   Message,
   MessageCounters,
@@ -14,7 +15,6 @@ import type {
 import type { Clock } from "../time/index.ts";
 import { type Administration, administration } from "./administration.ts";
 import type { EnginePorts } from "./engine.ts";
-import type { EngineStore } from "./engine-store.ts";
 import type { Emitter as BrokerEmitter } from "./exchange.ts";
 import { GatewayBroker } from "./gateway-broker.ts";
 import type { EngineLevel } from "./levels.ts";

@@ -1,5 +1,5 @@
+import type { EngineStore } from "../mqtt/index.ts";
 import { Deque } from "./deque.ts";
-import type { EngineStore } from "./engine-store.ts";
 
 /** Waits for a group of the store. */
 export interface CommitWaiter {

@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 import { reasonOf } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
 import type {
+  EngineStore,
   Message,
   Peer,
   StoredMessage,
@@ -17,7 +18,6 @@ import { Connection } from "./connection.ts";
 import { Counters } from "./counters.ts";
 import { Deadlines } from "./deadlines.ts";
 import { Detour, type Way } from "./detour.ts";
-import type { EngineStore } from "./engine-store.ts";
 import { type Emitter, Exchange } from "./exchange.ts";
 import type { LocalHandler } from "./handler.ts";
 import { Handshake } from "./handshake.ts";

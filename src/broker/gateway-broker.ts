@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import { Aedes } from "aedes";
 import type { Log } from "../log/index.ts";
-import { type Message, type Peer, topicFilter } from "../mqtt/index.ts";
+import { type EngineStore, type Message, type Peer, topicFilter } from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
 import { aedesHooks } from "./aedes-hooks.ts";
 import { messageOf, packetOf } from "./aedes-packet.ts";
@@ -9,7 +9,6 @@ import { ClientFace } from "./client-face.ts";
 import { clientsByName } from "./clients-view.ts";
 import type { Connection } from "./connection.ts";
 import { Engine, type EnginePorts } from "./engine.ts";
-import type { EngineStore } from "./engine-store.ts";
 import type { Emitter } from "./exchange.ts";
 import type { Limits } from "./limits.ts";
 import type { Authenticator, Authorizer } from "./ports.ts";

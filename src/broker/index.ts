@@ -1,6 +1,5 @@
 export type { Broker, BrokerConfig, BrokerDeps } from "./broker.ts";
 export { createBroker } from "./broker.ts";
-export type { EngineStore as BrokerStore } from "./engine-store.ts";
 export type { Emitter as BrokerEmitter } from "./exchange.ts";
 export { boundsWithin } from "./limits.ts";
 export type {

@@ -1,15 +1,16 @@
 import { reasonOf } from "../errors/index.ts";
 import {
+  type LoadedSession,
   type Message,
   SESSION_NEVER_EXPIRES,
   type SessionRecord,
+  type SessionStore,
   type StoredSubscription,
 } from "../mqtt/index.ts";
 import { type Connect, REASON } from "./codec/index.ts";
 import type { Connection } from "./connection.ts";
 import { mayGo } from "./detour.ts";
 import type { Engine } from "./engine.ts";
-import type { LoadedSession, SessionStore } from "./engine-store.ts";
 import { Session } from "./session.ts";
 import { trafficOf } from "./traffic.ts";
 import { storedWill } from "./will.ts";

@@ -1,11 +1,14 @@
+import { GatewayError } from "../errors/index.ts";
 import type {
+  EngineStore,
+  LoadedSession,
   QueuedMessage,
   QueueEntry,
   SessionRecord,
+  SessionStore,
   StoredMessage,
   StoredSubscription,
 } from "../mqtt/index.ts";
-import type { EngineStore, LoadedSession, SessionStore } from "./engine-store.ts";
 
 /** What a memory store keeps over a "restart": hand it to the next one. */
 export interface MemoryDisk {
@@ -40,7 +43,7 @@ export class MemoryStore implements EngineStore {
   readonly disk: MemoryDisk;
   readonly #handles = new Map<string, MemorySession>();
   readonly #retained: Map<string, StoredMessage>;
-  readonly #listeners = new Set<(group: number, error: Error | null) => void>();
+  readonly #listeners = new Set<(group: number, error: GatewayError | null) => void>();
   #open = 1;
   #operations: Operation[] = [];
   #isScheduled = false;
@@ -125,7 +128,7 @@ export class MemoryStore implements EngineStore {
     return this.#open;
   }
 
-  onSettled(listener: (group: number, error: Error | null) => void): () => void {
+  onSettled(listener: (group: number, error: GatewayError | null) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
@@ -149,7 +152,8 @@ export class MemoryStore implements EngineStore {
     if (this.#isDead) return;
     const operations = this.#operations;
     const group = this.#open++;
-    const error = this.refusal === null ? null : new Error(this.refusal);
+    const error =
+      this.refusal === null ? null : new GatewayError(this.refusal, { reason: "the test says so" });
     if (error === null) {
       this.#operations = [];
       for (const operation of operations) operation(this.disk);

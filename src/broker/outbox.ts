@@ -1,8 +1,14 @@
-import { packetIdOf, type QoS, type QueuedMessage, type QueueEntry } from "../mqtt/index.ts";
+import {
+  type EngineStore,
+  packetIdOf,
+  type QoS,
+  type QueuedMessage,
+  type QueueEntry,
+  type SessionStore,
+} from "../mqtt/index.ts";
 import type { Committer } from "./committer.ts";
 import type { Counters } from "./counters.ts";
 import { Deque } from "./deque.ts";
-import type { EngineStore, SessionStore } from "./engine-store.ts";
 import { AWAITS, InflightWindow } from "./inflight.ts";
 import { LazyMap } from "./lazy-map.ts";
 import { type Limits, MAX_INFLIGHT } from "./limits.ts";

@@ -1,11 +1,10 @@
 import { reasonOf } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
-import type { Message, QoS, StoredMessage } from "../mqtt/index.ts";
+import type { EngineStore, Message, QoS, StoredMessage } from "../mqtt/index.ts";
 import type { MessageChange } from "./aedes-packet.ts";
 import { REASON, type ReasonCode } from "./codec/index.ts";
 import type { Committer } from "./committer.ts";
 import type { Counters } from "./counters.ts";
-import type { EngineStore } from "./engine-store.ts";
 import type { LocalHandler } from "./handler.ts";
 import type { Hooks } from "./hooks.ts";
 import type { PeakLevels } from "./levels.ts";

@@ -1,6 +1,5 @@
-import type { QueuePart } from "../mqtt/index.ts";
+import type { QueuePart, SessionStore } from "../mqtt/index.ts";
 import { QUEUE_PLACES, type QueuedView, type QueueEntry, type QueuePage } from "../mqtt/index.ts";
-import type { SessionStore } from "./engine-store.ts";
 import type { Session } from "./session.ts";
 
 /** Which part of which queue is asked for. */

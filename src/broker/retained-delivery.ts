@@ -1,6 +1,5 @@
-import type { StoredMessage, StoredSubscription } from "../mqtt/index.ts";
+import type { EngineStore, StoredMessage, StoredSubscription } from "../mqtt/index.ts";
 import { Deque } from "./deque.ts";
-import type { EngineStore } from "./engine-store.ts";
 import type { Outgoing } from "./outgoing.ts";
 import { Publication } from "./publication.ts";
 import { type Retained, type RetainedIndex, walkRetained } from "./retained.ts";

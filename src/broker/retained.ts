@@ -1,6 +1,5 @@
-import type { StoredMessage } from "../mqtt/index.ts";
+import type { EngineStore, LoadedRetained, StoredMessage } from "../mqtt/index.ts";
 import type { Deadline, Deadlines } from "./deadlines.ts";
-import type { EngineStore, LoadedRetained } from "./engine-store.ts";
 
 /** Payloads over this stay in the store alone. */
 const IN_MEMORY_BYTES = 4096;

@@ -1,6 +1,15 @@
 export type { Bus, MessageHandler, Unsubscribe } from "./bus.ts";
 export type { ClientId } from "./client-id.ts";
 export { clientId } from "./client-id.ts";
+export type {
+  EngineStore,
+  LoadedRetained,
+  LoadedSession,
+  QueueSummary,
+  SessionStore,
+  StopListening,
+  StoreRefusal,
+} from "./engine-store.ts";
 export type { Message, MessageProperties, Origin } from "./message.ts";
 export { messageId, serialNumbers } from "./message-id.ts";
 export type { Level, LevelName, Levels, MetricName, Metrics } from "./metrics.ts";

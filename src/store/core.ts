@@ -1,6 +1,15 @@
 import { type GatewayError, isGatewayError } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
-import type { SessionRecord, StoredMessage, StoredSubscription } from "../mqtt/index.ts";
+import type {
+  LoadedRetained,
+  LoadedSession,
+  SessionRecord,
+  SessionStore,
+  StopListening,
+  StoredMessage,
+  StoredSubscription,
+  StoreRefusal,
+} from "../mqtt/index.ts";
 import type { Clock, Timer } from "../time/index.ts";
 import { Accounting } from "./accounting.ts";
 import { Bodies } from "./bodies.ts";
@@ -9,15 +18,7 @@ import { CommitLoop } from "./commit-loop.ts";
 import { Committer } from "./committer.ts";
 import { Compaction, tableBytesIn } from "./compaction.ts";
 import type { Database } from "./database.ts";
-import type {
-  EngineStore,
-  LoadedRetained,
-  LoadedSession,
-  SessionStore,
-  StopListening,
-  StoreRefusal,
-  StoreState,
-} from "./engine-store.ts";
+import type { DurableMemory, StoreState } from "./durable-memory.ts";
 import { Health } from "./health.ts";
 import { TABLE, textKey } from "./keys.ts";
 import { retainedBatches, sessionBatches, subscriptionsOf, unusedBodies } from "./loading.ts";
@@ -77,7 +78,7 @@ export interface SubscriptionWatcher {
 }
 
 /** Everything the store does with one open LevelDB folder. */
-export class StoreCore implements EngineStore {
+export class StoreCore implements DurableMemory {
   readonly #deps: CoreDeps;
   readonly pending = new Pending();
   readonly #totals: QueueTotals = { messages: 0, bytes: 0, cancelled: 0, removedBytes: 0 };

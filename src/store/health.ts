@@ -1,6 +1,7 @@
 import type { GatewayError } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
-import type { StopListening, StoreRefusal, StoreState } from "./engine-store.ts";
+import type { StopListening, StoreRefusal } from "../mqtt/index.ts";
+import type { StoreState } from "./durable-memory.ts";
 import type { Space } from "./space.ts";
 
 /** Leaving `full` takes this much more room than entering it, so that it does not flicker. */

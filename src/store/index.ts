@@ -1,14 +1,5 @@
 export type { AedesPacket, AedesSubscription } from "./aedes/index.ts";
-export type {
-  EngineStore,
-  LoadedRetained,
-  LoadedSession,
-  QueueSummary,
-  SessionStore,
-  StopListening,
-  StoreRefusal,
-  StoreState,
-} from "./engine-store.ts";
+export type { StoreState } from "./durable-memory.ts";
 export type { OutboxConfig, OutboxPolicy } from "./outbox/index.ts";
 export type { RecordTable } from "./record-table.ts";
 export type { SetAside, StoreStatus, WriteCause, WriteCount, WriteCounts } from "./status.ts";

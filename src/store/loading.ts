@@ -1,11 +1,11 @@
-import type { SessionRecord, StoredSubscription } from "../mqtt/index.ts";
+import type {
+  LoadedRetained,
+  LoadedSession,
+  SessionRecord,
+  StoredSubscription,
+} from "../mqtt/index.ts";
 import type { Bodies } from "./bodies.ts";
 import type { Database } from "./database.ts";
-import {
-  type LoadedRetained,
-  type LoadedSession,
-  RETAINED_IN_MEMORY_BYTES,
-} from "./engine-store.ts";
 import { sessionOfKey, TABLE, tableRange } from "./keys.ts";
 import { readMessage, sizeOf } from "./message-codec.ts";
 import { type DamageReport, parseRow } from "./reader.ts";
@@ -14,6 +14,9 @@ import type { StoredSession } from "./session-store.ts";
 import { openValue } from "./value.ts";
 
 const SESSIONS_PER_BATCH = 256;
+
+/** Larger payloads of retained messages stay on the disk: `getRetained` fetches them. */
+const RETAINED_IN_MEMORY_BYTES = 4096;
 
 /** Where the filter begins in a subscription's key. */
 const FILTER_AT = 7;

@@ -1,12 +1,13 @@
 import type {
   QueuedMessage,
   QueueEntry,
+  QueueSummary,
   ReleasedMessage,
   SessionRecord,
+  SessionStore,
   StoredMessage,
   StoredSubscription,
 } from "../mqtt/index.ts";
-import type { QueueSummary, SessionStore } from "./engine-store.ts";
 import { entrySize } from "./message-codec.ts";
 import { type Pending, SessionOperations } from "./pending.ts";
 import { QueueIndex } from "./queue-index.ts";

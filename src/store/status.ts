@@ -1,4 +1,4 @@
-import type { StoreState } from "./engine-store.ts";
+import type { StoreState } from "./durable-memory.ts";
 
 /** What a write was for. */
 export const WRITE_CAUSES = [

@@ -1,8 +1,8 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import type { LoadedRetained, LoadedSession } from "../mqtt/index.ts";
 import { ManualClock } from "../time/index.ts";
-import type { LoadedRetained, LoadedSession } from "./engine-store.ts";
 import { nextTurn } from "./group-writer.ts";
 import { FaultyLevel } from "./leveldb/faulty-level.testing.ts";
 import { listeningLog, openedStore, temporaryFolder } from "./open-store.testing.ts";

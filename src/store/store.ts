@@ -1,20 +1,20 @@
 import { type Config, SCHEMA } from "../config/index.ts";
 import { type GatewayError, reasonOf } from "../errors/index.ts";
 import type { Log } from "../log/index.ts";
-import type { Outbox, StoredMessage } from "../mqtt/index.ts";
+import type {
+  LoadedRetained,
+  LoadedSession,
+  Outbox,
+  SessionStore,
+  StopListening,
+  StoredMessage,
+  StoreRefusal,
+} from "../mqtt/index.ts";
 import type { Clock } from "../time/index.ts";
 import { clearTables, GatewayPersistence, migrate } from "./aedes/index.ts";
 import { StoreCore } from "./core.ts";
 import { Database } from "./database.ts";
-import type {
-  EngineStore,
-  LoadedRetained,
-  LoadedSession,
-  SessionStore,
-  StopListening,
-  StoreRefusal,
-  StoreState,
-} from "./engine-store.ts";
+import type { DurableMemory, StoreState } from "./durable-memory.ts";
 import { FOREIGN_TABLES } from "./keys.ts";
 import { isDiskFull, type LevelDriver, levelDriver } from "./leveldb/index.ts";
 import { openStore, UnusableStore } from "./opening.ts";
@@ -38,8 +38,8 @@ export interface StoreConfig {
   readonly store?: Config["store"];
 }
 
-/** The gateway's durable memory: see EngineStore for what it promises. */
-export interface Store extends EngineStore {
+/** The gateway's durable memory: see EngineStore for what it promises the broker. */
+export interface Store extends DurableMemory {
   /**
    * Opens the folder, whatever state it is in (see `StoreStatus.setAside`), takes over what
    * aedes-persistence-level wrote into it, and is ready to be read.

@@ -1,6 +1,7 @@
 import type { Log } from "../../log/index.ts";
 import type {
   SessionRecord,
+  SessionStore,
   StoredMessage,
   StoredSubscription,
   StoredWill,
@@ -16,7 +17,6 @@ import type { Clock } from "../../time/index.ts";
 import { MalformedRecord } from "../bytes.ts";
 import type { StoreCore } from "../core.ts";
 import type { Database } from "../database.ts";
-import type { SessionStore } from "../engine-store.ts";
 import { tableRange } from "../keys.ts";
 import { type AedesPacket, messageOf, subscriptionOf } from "./aedes-packet.ts";
 import { type MsgpackValue, readMsgpack } from "./msgpack.ts";

@@ -1,8 +1,8 @@
 import type { Log } from "../../log/index.ts";
+import type { StoreRefusal } from "../../mqtt/index.ts";
 import type { Clock } from "../../time/index.ts";
 import type { ByteWriter } from "../bytes.ts";
 import type { Database } from "../database.ts";
-import type { StoreRefusal } from "../engine-store.ts";
 import type { Pending } from "../pending.ts";
 import type { DamageReport } from "../reader.ts";
 

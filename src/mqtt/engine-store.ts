@@ -1,18 +1,9 @@
 import type { GatewayError } from "../errors/index.ts";
-import type {
-  QueuedMessage,
-  QueueEntry,
-  SessionRecord,
-  StoredMessage,
-  StoredSubscription,
-} from "../mqtt/index.ts";
-import type { StoreStatus } from "./status.ts";
+import type { SessionRecord, StoredSubscription } from "./session-record.ts";
+import type { QueuedMessage, QueueEntry, StoredMessage } from "./stored-message.ts";
 
 /** Why nothing more may be stored now. */
 export type StoreRefusal = "STORE_FULL" | "STORE_WRITE_FAILED";
-
-/** `ready`; `full`: only deletions and session state are taken; `failing`: no commit gets through. */
-export type StoreState = "ready" | "full" | "failing" | "stopped";
 
 /** A session's queue in numbers; what is still in an open group counts. */
 export interface QueueSummary {
@@ -41,19 +32,16 @@ export interface LoadedRetained {
   readonly bytes: number;
   /** Gateway time, ms; null = never. */
   readonly expiresAtMs: number | null;
-  /** Null when the payload is over RETAINED_IN_MEMORY_BYTES: `getRetained` fetches it. */
+  /** Null when the payload is large: `getRetained` fetches it. */
   readonly message: StoredMessage | null;
 }
-
-/** Payloads of retained messages up to this many bytes come with `EngineStore.retained`. */
-export const RETAINED_IN_MEMORY_BYTES = 4096;
 
 /** Ends a registration; safe to call twice. */
 export type StopListening = () => void;
 
 /**
  * The durable memory of the protocol engine. Operations are recorded synchronously, in memory, into
- * the open group; `schedule` or `committed` has the group written: one LevelDB batch, one fsync
+ * the open group; `schedule` has the group written: one LevelDB batch, one fsync
  * (`store.durability: fsync`), atomically. One group is written at a time; what is recorded
  * meanwhile forms the next. An entry that is added and removed inside the open group is never
  * written. Reads see every operation recorded before them.
@@ -110,23 +98,6 @@ export interface EngineStore {
    * waiters is what makes waiting cheap. The listener must not throw.
    */
   onSettled(listener: (group: number, error: GatewayError | null) => void): StopListening;
-  /**
-   * Resolves when everything recorded so far is durable (see `schedule`). All callers of one group
-   * get the same promise.
-   * @throws GatewayError STORE_FULL or STORE_WRITE_FAILED (rejects), the group's own failure only.
-   */
-  committed(urgent: boolean): Promise<void>;
-
-  readonly state: StoreState;
-  /** Calls `listener` after every change of `state`. */
-  onState(listener: (state: StoreState) => void): StopListening;
-
-  /** Back-pressure: topic and payload bytes, and operations, not yet durable (open and in flight). */
-  readonly pendingBytes: number;
-  readonly pendingOperations: number;
-
-  /** Everything there is to know, without I/O. */
-  status(): StoreStatus;
 }
 
 /** One session's part of the store. All but `readQueue` only record; see EngineStore. */
