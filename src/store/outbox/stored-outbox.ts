@@ -1,25 +1,15 @@
 import { GatewayError } from "../../errors/index.ts";
 import type { OutboxDropReason, OutboxEntry, OutboxGap, OutboxMessage } from "../../mqtt/index.ts";
 import type { ByteReader } from "../bytes.ts";
-import { outboxChunkKey, outboxRanges, seqOfChunkKey } from "../keys.ts";
-import { parseRow } from "../reader.ts";
-import { openValue } from "../value.ts";
-import {
-  type KeptEntry,
-  type OutboxState,
-  readChunk,
-  readSummary,
-  readTopics,
-  writeChunk,
-  writeState,
-} from "./chunk-codec.ts";
-import { Chunk, KnownChunks } from "./chunks.ts";
+import { outboxRanges } from "../keys.ts";
+import { type KeptEntry, type OutboxState, writeChunk, writeState } from "./chunk-codec.ts";
 import { Gaps, writeGap } from "./gaps.ts";
 import { GroupShare } from "./group-share.ts";
 import type { LaneKin } from "./lane-kin.ts";
 import { type OutboxHost, type OutboxWriter, ROWS_PER_READ } from "./outbox-host.ts";
 import { Trimmer } from "./trimmer.ts";
 import { type Unwritten, UnwrittenEntries } from "./unwritten.ts";
+import { WrittenEntries } from "./written.ts";
 
 /** Sequences set aside at once, and how many are left when the next ones are. */
 const RESERVED_SEQS = 100_000;
@@ -46,14 +36,7 @@ export class StoredOutbox {
   readonly #gaps = new Gaps();
   readonly #trimmer: Trimmer;
 
-  /** Chunks on disk from the head up to `#readFrom`, and what is behind them. */
-  readonly #known = new KnownChunks();
-  #readFrom = 0;
-  #unreadMessages = 0;
-  #unreadBytes = 0;
-  #unreadMs = 0;
-  /** Sequences that are gone from chunks that have not been read. */
-  readonly #goneUnread = new Set<number>();
+  readonly #written: WrittenEntries;
   readonly #unwritten = new UnwrittenEntries();
   /** Sequences of QoS 2 messages that the other side has received. */
   readonly #received = new Set<number>();
@@ -65,7 +48,6 @@ export class StoredOutbox {
   #takenMessages = 0;
 
   readonly #share: GroupShare;
-  #reading: Promise<void> | null = null;
 
   constructor(host: OutboxHost, name: string, kin: LaneKin, lane: number) {
     this.#host = host;
@@ -78,12 +60,17 @@ export class StoredOutbox {
       this.#gaps,
       this.#unwritten,
     );
+    this.#written = new WrittenEntries(host, name, kin, this.#share, this.#unwritten, {
+      counted: (messages, bytes) => this.#counted(messages, bytes),
+      placed: (topic, seq) => kin.placed(topic, seq, lane),
+      forget: (seq) => this.#forget(seq),
+    });
     this.#trimmer = new Trimmer(host, kin, lane, {
       name,
-      unreadMs: () => this.#unreadMs,
+      unreadMs: () => this.#written.unreadMs,
       oldestMs: () => this.#oldestMs(),
       nextWaiting: () => this.#nextWaiting(),
-      readMore: () => this.#readMore(),
+      readMore: () => this.#written.readMore(),
       drop: (entry, reason) => this.#drop(entry, reason),
       moveToEnd: (entry) => this.#moveToEnd(entry),
     });
@@ -128,13 +115,13 @@ export class StoredOutbox {
     const taken: OutboxEntry[] = [];
     let from = afterSeq + 1;
     while (taken.length < limit) {
-      const chunk = this.#known.at(from);
+      const chunk = this.#written.at(from);
       if (chunk === undefined) {
-        if (this.#unreadMessages === 0) break;
-        await this.#readMore();
+        if (!this.#written.hasUnread) break;
+        await this.#written.readMore();
         continue;
       }
-      if (chunk.entries === null && !(await this.#readAgain(chunk))) continue;
+      if (chunk.entries === null && !(await this.#written.readAgain(chunk))) continue;
       for (const entry of chunk.from(from)) {
         if (taken.length === limit) break;
         taken.push(this.#handOut(entry));
@@ -155,7 +142,7 @@ export class StoredOutbox {
   }
 
   setReceived(seq: number, isReceived: boolean): Promise<void> {
-    if (this.#known.at(seq)?.has(seq) !== true) return DONE;
+    if (this.#written.at(seq)?.has(seq) !== true) return DONE;
     if (isReceived) this.#received.add(seq);
     else this.#received.delete(seq);
     this.#share.stateChanged();
@@ -207,17 +194,14 @@ export class StoredOutbox {
   mayHold(seq: number): boolean {
     const unwritten = this.#unwritten.first;
     if (unwritten !== undefined && unwritten.kept.seq <= seq) return true;
-    const { head } = this.#known;
-    if (head !== undefined && head.first <= seq) return true;
-    if (this.#unreadMessages > 0 && this.#readFrom <= seq) return true;
-    return this.#share.mayHold(seq);
+    return this.#written.mayHold(seq) || this.#share.mayHold(seq);
   }
 
   /** The sequence from which on entries wait, or a lower one; infinite when none does. */
   waitsFrom(): number {
     if (this.waiting === 0) return Number.POSITIVE_INFINITY;
     const next = this.#nextWaiting();
-    if (next === "disk") return this.#readFrom;
+    if (next === "disk") return this.#written.readFrom;
     return next?.seq ?? Number.POSITIVE_INFINITY;
   }
 
@@ -229,13 +213,9 @@ export class StoredOutbox {
     await committed();
     this.#host.totals.removedBytes += this.#bytes;
     this.#counted(-this.#messages, -this.#bytes);
-    this.#known.clear();
-    this.#goneUnread.clear();
+    this.#written.clear();
     this.#received.clear();
-    this.#unreadMessages = 0;
-    this.#unreadBytes = 0;
     this.#takenMessages = 0;
-    this.#readFrom = this.#kin.nextSeq;
     this.#gaps.clear();
     this.#gaps.dirty.clear();
     this.#seqLimit = 0;
@@ -268,7 +248,7 @@ export class StoredOutbox {
   foundState({ seqLimit, gone, received }: OutboxState): void {
     this.#seqLimit = seqLimit;
     this.#kin.nextSeq = Math.max(this.#kin.nextSeq, seqLimit);
-    for (const seq of gone) this.#goneUnread.add(seq);
+    this.#written.foundGone(gone);
     for (const seq of received) this.#received.add(seq);
   }
 
@@ -277,25 +257,8 @@ export class StoredOutbox {
   }
 
   foundChunk(key: Buffer, value: Buffer): void {
-    const first = seqOfChunkKey(key);
-    const { count, bytes, last, firstMs } = readSummary(openValue(key, value), first);
-    let [messages, size] = [count, bytes];
-    if (this.#goneUnread.size > 0) {
-      const gone = readChunk(openValue(key, value), first).filter(({ seq }) =>
-        this.#goneUnread.has(seq),
-      );
-      messages -= gone.length;
-      size -= gone.reduce((sum, entry) => sum + entry.bytes, 0);
-    }
-    readTopics(openValue(key, value), first, (topic, seq) => {
-      this.#kin.placed(topic, seq, this.#lane);
-    });
-    if (this.#unreadMessages === 0) this.#unreadMs = firstMs;
-    this.#unreadMessages += messages;
-    this.#unreadBytes += size;
-    this.#kin.nextSeq = Math.max(this.#kin.nextSeq, last + 1);
+    this.#written.foundChunk(key, value);
     this.#trimmer.foundOnDisk();
-    this.#counted(messages, size);
   }
 
   /** The open group is closed. */
@@ -309,7 +272,7 @@ export class StoredOutbox {
     if (inFlight === null) return;
     if (inFlight.isStateDirty) {
       const received = [...this.#received].sort((a, b) => a - b);
-      const state = { seqLimit: this.#seqLimit, gone: this.#goneSeqs(), received };
+      const state = { seqLimit: this.#seqLimit, gone: this.#written.goneSeqs(), received };
       writer.state((out) => writeState(out, state));
     }
     for (const topic of inFlight.gaps) {
@@ -333,7 +296,7 @@ export class StoredOutbox {
   land(): void {
     const chunks = this.#share.land();
     if (chunks === null) return;
-    for (const { entries } of chunks) this.#landChunk(entries);
+    for (const { entries } of chunks) this.#written.land(entries, this.#takenSeq);
     this.#share.changed();
     for (const { entries } of chunks) for (const { settle } of entries) settle?.(null);
   }
@@ -396,13 +359,13 @@ export class StoredOutbox {
       unwritten.settle?.(null);
       return true;
     }
-    const chunk = this.#known.at(seq);
+    const chunk = this.#written.at(seq);
     const bytes = chunk?.remove(seq) ?? -1;
     if (chunk === undefined || bytes < 0) return false;
     this.#left(seq, bytes);
     this.#host.totals.removedBytes += bytes;
     if (this.#received.delete(seq)) this.#share.stateChanged();
-    if (chunk.left === 0) this.#bury(chunk);
+    if (chunk.left === 0) this.#written.bury(chunk);
     else this.#share.stateChanged();
     this.#share.changed();
     return true;
@@ -420,118 +383,19 @@ export class StoredOutbox {
     this.#counted(-1, -bytes);
   }
 
-  #bury(chunk: Chunk): void {
-    this.#known.remove(chunk);
-    this.#share.bury(chunk.first);
-  }
-
-  /** A chunk some of which is taken or gone is known from the start, if all before it are. */
-  #landChunk(entries: readonly Unwritten[]): void {
-    const kept = entries.map((each) => each.kept);
-    const first = kept[0]?.seq ?? 0;
-    const gone = new Set(entries.flatMap((each) => (each.isGone ? [each.kept.seq] : [])));
-    if (this.#unreadMessages === 0 && (gone.size > 0 || first <= this.#takenSeq)) {
-      const chunk = new Chunk(kept, (seq) => gone.has(seq));
-      if (chunk.last <= this.#takenSeq) chunk.entries = null;
-      this.#readFrom = chunk.last + 1;
-      this.#known.push(chunk);
-      if (chunk.left === 0) this.#bury(chunk);
-      else if (gone.size > 0) this.#share.stateChanged();
-      return;
-    }
-    if (this.#unreadMessages === 0) this.#unreadMs = kept[0]?.atMs ?? 0;
-    for (const { seq, bytes } of kept) {
-      if (gone.has(seq)) {
-        this.#goneUnread.add(seq);
-        this.#share.stateChanged();
-        continue;
-      }
-      this.#unreadMessages++;
-      this.#unreadBytes += bytes;
-    }
-  }
-
-  /** Makes the next unread chunks known. */
-  #readMore(): Promise<void> {
-    this.#reading ??= this.#readRows().finally(() => {
-      this.#reading = null;
-    });
-    return this.#reading;
-  }
-
-  async #readRows(): Promise<void> {
-    // What is being written becomes readable before it has landed: it is no chunk yet.
-    const unwritten = this.#unwritten.first?.kept.seq ?? this.#kin.nextSeq;
-    const inFlight = this.#share.firstInFlight ?? unwritten;
-    const range = {
-      gte: outboxChunkKey(this.name, this.#readFrom),
-      lt: outboxChunkKey(this.name, Math.min(unwritten, inFlight)),
-    };
-    const rows = await this.#host.database.read(async (handle) => {
-      const iterator = handle.iterator(range);
-      try {
-        return await iterator.nextv(ROWS_PER_READ);
-      } finally {
-        await iterator.close();
-      }
-    });
-    for (const [key, value] of rows) this.#foundUnread(key, value);
-    if (rows.length > 0) return;
-    // Rows that were there at the start and cannot be read any more.
-    this.#counted(-this.#unreadMessages, -this.#unreadBytes);
-    this.#unreadMessages = 0;
-    this.#unreadBytes = 0;
-  }
-
-  #foundUnread(key: Buffer, value: Buffer): void {
-    const first = seqOfChunkKey(key);
-    this.#readFrom = first + 1;
-    if (this.#share.isUncertain(first)) return;
-    const { onDamage } = this.#host;
-    const entries = parseRow(key, () => readChunk(openValue(key, value), first), onDamage);
-    if (entries === null) {
-      this.#share.bury(first);
-      this.#share.changed();
-      return;
-    }
-    const chunk = new Chunk(entries, (seq) => this.#goneUnread.delete(seq));
-    this.#readFrom = chunk.last + 1;
-    this.#unreadMs = entries.at(-1)?.atMs ?? this.#unreadMs;
-    for (const { seq, bytes } of entries) {
-      if (!chunk.has(seq)) continue;
-      this.#unreadMessages--;
-      this.#unreadBytes -= bytes;
-    }
-    this.#known.push(chunk);
-    if (chunk.left === 0) this.#bury(chunk);
-  }
-
-  /** Fetches the entries of a known chunk again; false when they are lost. */
-  async #readAgain(chunk: Chunk): Promise<boolean> {
-    const key = outboxChunkKey(this.name, chunk.first);
-    const value = await this.#host.database.read((handle) => handle.get(key));
-    const parse = () =>
-      value === undefined ? null : readChunk(openValue(key, value), chunk.first);
-    chunk.entries = parseRow(key, parse, this.#host.onDamage);
-    if (chunk.entries !== null || chunk.left === 0) return chunk.left > 0;
-    if (value === undefined) this.#host.onDamage(key, "its row is missing");
-    for (let seq = chunk.first; seq <= chunk.last; seq++) this.#forget(seq);
-    return false;
-  }
-
   /** The oldest entry that is not on its way: "disk" = it has to be read first. */
   #nextWaiting(): KeptEntry | "disk" | null {
     const from = this.#takenSeq + 1;
     for (
-      let chunk = this.#known.at(from);
+      let chunk = this.#written.at(from);
       chunk !== undefined;
-      chunk = this.#known.at(chunk.last + 1)
+      chunk = this.#written.at(chunk.last + 1)
     ) {
       if (chunk.entries === null) continue;
       // What the other side has received is on its way since an earlier run.
       for (const entry of chunk.from(from)) if (!this.#received.has(entry.seq)) return entry;
     }
-    if (this.#unreadMessages > 0) return "disk";
+    if (this.#written.hasUnread) return "disk";
     for (const { kept } of this.#unwritten.range(from)) return kept;
     return null;
   }
@@ -563,16 +427,7 @@ export class StoredOutbox {
   }
 
   #oldestMs(): number | null {
-    const { head } = this.#known;
-    if (head !== undefined) return head.oldestMs;
-    if (this.#unreadMessages > 0) return this.#unreadMs;
-    return this.#unwritten.first?.kept.atMs ?? null;
-  }
-
-  #goneSeqs(): number[] {
-    const gone = [...this.#goneUnread];
-    for (const chunk of this.#known) if (chunk.isPartial) gone.push(...chunk.gone());
-    return gone.sort((a, b) => a - b);
+    return this.#written.oldestMs() ?? this.#unwritten.first?.kept.atMs ?? null;
   }
 
   #counted(messages: number, bytes: number): void {
