@@ -56,7 +56,6 @@ const SEQ_STEP = 8192;
 const SEQ_LEFT = 4096;
 /** What a message queued in memory takes besides its topic and payload, roughly. */
 const ENTRY_BYTES = 256;
-const RETRY_READ_MS = 1000;
 
 /**
  * What one client is to receive with QoS 1 and 2, in order (MQTT 5.0 §4.3, §4.4, §4.6). A session
@@ -602,7 +601,7 @@ export class Outbox {
 }
 
 /** How long to wait after a failed read of the queue. */
-export const READ_RETRY_MS = RETRY_READ_MS;
+export const READ_RETRY_MS = 1000;
 
 function bytesOf(entry: QueueEntry): number {
   return entry.message === null
