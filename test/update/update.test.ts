@@ -236,6 +236,11 @@ describe.runIf(isRoot)("an update is installed by RAUC (as root)", () => {
       left: { A: 6, B: 0 },
       good: { A: 1, B: 0 },
     });
+    // What was in it before is gone.
+    expect(JSON.parse(device.read("data/update/slots.json"))).toMatchObject({
+      next: "A",
+      slots: [{ name: "A" }, { name: "B", version: null, attempts_left: 0, committed: false }],
+    });
     expect(device.hasRebooted).toBe(false);
   }, 60_000);
 
