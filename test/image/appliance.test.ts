@@ -1,14 +1,17 @@
-import { join } from "node:path";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Random } from "../faults/random.ts";
 import { connectDevice } from "../helpers/mqtt.ts";
 import { until } from "../helpers/until.ts";
+import { makeBundle, makeKeys } from "../update/rauc.ts";
 import { Card } from "./card.ts";
 import { BOOT_DEADLINE_MS, Device, RESTART_DEADLINE_MS } from "./device.ts";
 import { figure, kilobytes, megabytes, seconds } from "./figures.ts";
 import { Load } from "./load.ts";
 import { made } from "./made.ts";
+import { Stick } from "./stick.ts";
 
 /**
  * One device's life, from the first start on: every step goes on where the one before ended, and each
@@ -22,6 +25,9 @@ const CARD_BYTES = 2048 * MIB;
 
 /** From the upload to the boot loader: RAUC writes 512 MB, its reboot stops everything first. */
 const INSTALL_DEADLINE_MS = 10 * 60_000;
+
+/** From the plug to words in the API; a stick that is in from the start waits for the health check. */
+const STICK_DEADLINE_MS = 5 * 60_000;
 
 /** An idle device may write this much a day (faults L6). */
 const WRITE_BUDGET_BYTES_PER_DAY = 20_000_000;
@@ -45,21 +51,29 @@ serial:
 /** Further back than the time that was saved last. */
 const CLOCK_BEHIND_MS = 2 * 3_600_000;
 
+const STICKS = join(made.folder, "sticks");
+
 const LOGS = fileURLToPath(new URL("../../build/image-test/logs", import.meta.url));
 
 const seed = Number(process.env["FAULT_SEED"] ?? Math.floor(Math.random() * 2 ** 32));
 const random = new Random(seed);
 const load = new Load(SENSOR);
 let device: Device;
+/** Carries the update that is fine. */
+let goodStick: Stick;
 let machineId = "";
 let hostName = "";
 
 beforeAll(() => {
   process.stdout.write(`seed ${seed} (FAULT_SEED=${seed} repeats the moments of the power cuts)\n`);
+  mkdirSync(STICKS, { recursive: true });
   device = new Device(Card.flash(made.image, join(made.folder, "card.img"), CARD_BYTES), LOGS);
 });
 
-afterAll(() => device.remove());
+afterAll(async () => {
+  await device.remove();
+  rmSync(STICKS, { recursive: true });
+});
 
 describe("a card that was just written", () => {
   it("boots through U-Boot to a gateway that answers", async () => {
@@ -96,6 +110,19 @@ describe("a card that was just written", () => {
     const dataBytes = Number(await device.run("stat -f -c '%b*%S' /data | busybox bc"));
     expect(dataBytes).toBeGreaterThan(0.8 * device.card.partition("data").sizeBytes);
     expect(device.card.partition("data").sizeBytes).toBeGreaterThan(600 * MIB);
+  });
+
+  it("finds its card by the signature alone, where no initrd has said which it is", async () => {
+    const names =
+      "cd /dev/disk/by-tidegate; for name in disk p1 p2 p3 p4; do realpath -e $name; done";
+    const before = await device.run(names);
+    expect(before).toBe("/dev/vda\n/dev/vda1\n/dev/vda2\n/dev/vda3\n/dev/vda4");
+    const told = "/run/udev/rules.d/61-tidegate-disk.rules";
+    const again = "udevadm control --reload && udevadm trigger --settle --subsystem-match=block";
+    expect(await device.run(`mv ${told} /run/aside && ${again}`)).toBe("");
+    expect(await device.run(names)).toBe(before);
+    expect(await device.run(`mv /run/aside ${told} && ${again}`)).toBe("");
+    expect(await device.run(names)).toBe(before);
   });
 
   it("serves MQTT with the users it was provisioned with, and nobody else", async () => {
@@ -231,16 +258,64 @@ describe("an update", () => {
     await updateShows(/switched off or restarted/, BOOT_DEADLINE_MS);
   });
 
+  it("on a USB stick is not taken when it is not there, not newer or signed by a stranger, and the API says so", async () => {
+    const nothing = join(STICKS, "holiday.jpg");
+    writeFileSync(nothing, "a beach");
+    const strange = makeBundle(STICKS, makeKeys(join(STICKS, "keys")), { version: "9.9.9" });
+    const sticks = [
+      ["empty", "holiday.jpg", nothing, "no update: no file "],
+      ["old", "tidegate-0.0.1-arm64.raucb", nothing, "no update that is newer than "],
+      ["strange", "tidegate-9.9.9-arm64.raucb", strange, "refused: .*not signed by whom"],
+    ] as const;
+    const before = await slots();
+    for (const [id, name, source, words] of sticks) {
+      const file = join(STICKS, `${id}.img`);
+      // A file system of its own size below a partition table, or without one.
+      const isPartitioned = id !== "old";
+      const stick = Stick.make(id, { file, files: { [name]: source }, sizeMiB: 64, isPartitioned });
+      await device.plug(stick);
+      await updateShows(new RegExp(`"usb":\\[\\{[^}]*"message":"[^"]*${words}`), STICK_DEADLINE_MS);
+      await isDismounted();
+      await device.pull(stick);
+      expect(await stick.isUntouched(), id).toBe(true);
+    }
+    expect(await slots()).toEqual(before);
+    await updateShows(/"last":\{"state":"refused"[^}]*"source":"usb"/, STICK_DEADLINE_MS);
+  });
+
+  it("on a USB stick that is pulled out in the middle leaves the running version, which says so", async () => {
+    goodStick = Stick.make("good", {
+      file: join(STICKS, "good.img"),
+      files: {
+        "tidegate-0.0.1-arm64.raucb": join(made.folder, "SHA256SUMS"),
+        [basename(made.goodBundle)]: made.goodBundle,
+      },
+      sizeMiB: 512,
+      isPartitioned: true,
+    });
+    await device.plug(goodStick);
+    // From there on the slot is written.
+    await updateShows(/"last":\{"state":"installing"[^}]*"progress":[4-9]0/, INSTALL_DEADLINE_MS);
+    await inAWhile(0, 5000);
+    await device.pull(goodStick);
+    await updateShows(/"last":\{"state":"failed"[^}]*pulled out/, INSTALL_DEADLINE_MS);
+    await isDismounted();
+    expect(await runningVersion()).toBe(made.version);
+    expect(await goodStick.isUntouched()).toBe(true);
+  });
+
   it("boots the other slot, and is committed there although power is cut while it starts", async () => {
     const from = device.machine.console().length;
     const startMs = performance.now();
-    await device.upload(made.goodBundle);
-    figure("update: upload", seconds((performance.now() - startMs) / 1000));
+    await device.plug(goodStick);
     await device.machine.waitForConsole(/starting slot B/, {
       from,
       deadlineMs: INSTALL_DEADLINE_MS,
     });
-    figure("update: upload, installation, reboot", seconds((performance.now() - startMs) / 1000));
+    figure(
+      "update: USB stick, installation, reboot",
+      seconds((performance.now() - startMs) / 1000),
+    );
     await inAWhile(3000, 40_000);
     await device.cutPower();
     expectCleanData();
@@ -248,9 +323,14 @@ describe("an update", () => {
     const { machine } = device;
     expect(machine.console()).toMatch(/starting slot B/);
     expect(await runningVersion()).toBe(made.newerVersion);
-    await updateShows(/"succeeded"/, BOOT_DEADLINE_MS);
+    await updateShows(/"last":\{"state":"succeeded"[^}]*"source":"usb"/, BOOT_DEADLINE_MS);
     figure("update: new version, power on to committed", seconds(machine.ageS));
     expect(await device.request({ req: 11 })).toMatchObject({ msq_len: 2047 });
+    // The stick is still in.
+    await updateShows(/"message":"no update that is newer than /, STICK_DEADLINE_MS);
+    await isDismounted();
+    await device.pull(goodStick);
+    expect(await goodStick.isUntouched()).toBe(true);
   });
 
   it("whose gateway does not start falls back by itself, and the API says why", async () => {
@@ -258,6 +338,7 @@ describe("an update", () => {
     const from = machine.console().length;
     const startMs = performance.now();
     await device.upload(made.brokenBundle);
+    figure("update: upload", seconds((performance.now() - startMs) / 1000));
     const trial = await machine.waitForConsole(/starting slot A/, {
       from,
       deadlineMs: INSTALL_DEADLINE_MS,
@@ -278,6 +359,19 @@ describe("an update", () => {
     expect(await runningVersion()).toBe(made.newerVersion);
   });
 
+  it("that fell back is not tried again from a USB stick, plugged in or left in", async () => {
+    const stick = Stick.make("broken", {
+      file: join(STICKS, "broken.img"),
+      files: { [basename(made.brokenBundle)]: made.brokenBundle },
+      sizeMiB: 512,
+      isPartitioned: false,
+    });
+    await device.plug(stick);
+    await updateShows(/"message":"version \S+ fell back here before/, STICK_DEADLINE_MS);
+    await isDismounted();
+    await updateShows(/"last":\{"state":"fell_back"/, STICK_DEADLINE_MS);
+  });
+
   it("and everything else survives one more power cut", async () => {
     // Boards have no clock that goes on without power, and the time is saved once an hour only.
     const beforeCutS = Number(
@@ -294,7 +388,9 @@ describe("an update", () => {
     );
     expect(Number(await device.run("date +%s"))).toBeGreaterThan(beforeCutS);
     expect(machine.console()).toMatch(/starting slot B/);
-    await updateShows(/"fell_back"/, BOOT_DEADLINE_MS);
+    await updateShows(/"last":\{"state":"fell_back"/, BOOT_DEADLINE_MS);
+    // The stick has been in from the start.
+    await updateShows(/"message":"version \S+ fell back here before/, STICK_DEADLINE_MS);
     const later = await connectDevice(machine.ports.mqtt, { ...SENSOR, subscribe: ["plant/#"] });
     expect(await later.receives(1, 30_000)).toMatchObject([{ payload: "21.5", retain: true }]);
     const { sent, acknowledged, delivered, repeats } = load.ledger.verdict();
@@ -342,6 +438,23 @@ async function runningVersion(): Promise<string> {
   expect(await device.run("sed -n 's/^VERSION=//p' /usr/lib/tidegate-release")).toBe(version);
   expect(JSON.parse(await device.update())).toMatchObject({ version });
   return version;
+}
+
+/** Both root slots, as the API tells of them. */
+async function slots(): Promise<unknown> {
+  return JSON.parse(await device.update()).slots;
+}
+
+/** Nothing of a USB stick is mounted any more, nor looked at. */
+async function isDismounted(): Promise<void> {
+  await device.machine.wait(
+    "the stick to be let go",
+    async () =>
+      (await device.run(
+        "grep tidegate-usb /proc/mounts; systemctl list-units --plain --no-legend --state=activating,active,deactivating 'tidegate-usb-update@*' 'run-tidegate*usb*'",
+      )) === "",
+    STICK_DEADLINE_MS,
+  );
 }
 
 /** Waits for words in what the API tells of updates. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { login } from "../helpers/http-v5.ts";
 import type { Card } from "./card.ts";
 import { Machine } from "./machine.ts";
+import type { Stick } from "./stick.ts";
 import { runInGuest } from "./test-shell.ts";
 
 /**
@@ -34,6 +35,7 @@ export class Device {
   password = "";
   readonly #folder: string;
   readonly #logFolder: string;
+  readonly #sticks = new Set<Stick>();
   #machine: Machine | null = null;
   #why = "it was never switched on";
   #starts = 0;
@@ -66,7 +68,19 @@ export class Device {
       ...(clock === undefined ? {} : { clock }),
     });
     this.#why = `QEMU ended by itself after "${name}"`;
+    for (const stick of this.#sticks) await this.#machine.plugStick(stick);
     return this.#machine;
+  }
+
+  /** Plugs a USB stick in, where it stays until it is pulled out, also while the power is off. */
+  async plug(stick: Stick): Promise<void> {
+    this.#sticks.add(stick);
+    if (this.#machine?.isRunning === true) await this.#machine.plugStick(stick);
+  }
+
+  async pull(stick: Stick): Promise<void> {
+    this.#sticks.delete(stick);
+    if (this.#machine?.isRunning === true) await this.#machine.pullStick(stick);
   }
 
   async cutPower(): Promise<void> {

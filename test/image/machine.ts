@@ -7,6 +7,7 @@ import { freeTcpPort } from "../helpers/free-tcp-port.ts";
 import { until } from "../helpers/until.ts";
 import type { Card } from "./card.ts";
 import { Monitor } from "./monitor.ts";
+import type { Stick } from "./stick.ts";
 import { SHELL_TCP_PORT, shellCredentials } from "./test-shell.ts";
 
 const BOOT_IMAGE = fileURLToPath(new URL("../../scripts/boot-image", import.meta.url));
@@ -186,6 +187,26 @@ export class Machine {
     });
     socket.on("error", () => {});
     return socket;
+  }
+
+  /** Plugs a USB stick in. */
+  async plugStick({ id, file }: Stick): Promise<void> {
+    const opened = { driver: "raw", "node-name": id, file: { driver: "file", filename: file } };
+    await this.#monitor?.run("blockdev-add", opened);
+    const stick = { driver: "usb-storage", bus: "usb.0", id, drive: id, removable: true };
+    await this.#monitor?.run("device_add", stick);
+  }
+
+  /** Pulls a USB stick out, whatever is under way. */
+  async pullStick({ id }: Stick): Promise<void> {
+    await this.#monitor?.run("device_del", { id });
+    // It can be removed once nothing in QEMU reads it any more.
+    await this.wait("the stick to be out", () =>
+      this.#monitor?.run("blockdev-del", { "node-name": id }).then(
+        () => true,
+        () => false,
+      ),
+    );
   }
 
   #circumstances(): string {
