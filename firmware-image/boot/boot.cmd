@@ -22,10 +22,11 @@ setenv tg_at_1 0x600
 setenv tg_blocks 0x10
 setenv tg_size 0x2000
 # U-Boot for Raspberry Pi has the initrd so near to the kernel that one of more than 37 MiB, with the
-# memory it clears at its start, would overwrite it. 128 MiB up, every board has memory, and nothing
-# else is there: the firmware's device tree and U-Boot itself are near the end.
+# memory it clears at its start, would overwrite it. 96 MiB up, every board has memory, and nothing
+# else is there: the firmware's device tree and U-Boot itself are near the end, and QEMU, where it
+# stands in for the firmware, has the tree at 128 MiB.
 if test "x${devtype}" = "xmmc"; then
-  setenv ramdisk_addr_r 0x08000000
+  setenv ramdisk_addr_r 0x06000000
 fi
 setenv tg_buffer ${ramdisk_addr_r}
 
