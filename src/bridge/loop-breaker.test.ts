@@ -74,6 +74,12 @@ const LOOPS: Readonly<Record<string, readonly Line[]>> = {
     { from: "a", to: "b", filters: ["x/#", "x/+"] },
     { from: "b", to: "a", filters: ["x/1"], isPlain: true, delayMs: 45 },
   ],
+  "another make that sends one topic back on two ways": [
+    { from: "a", to: "b", filters: ["x/1"] },
+    { from: "b", to: "a", filters: ["x/1"], isPlain: true },
+    { from: "b", to: "c", filters: ["x/1"], isPlain: true },
+    { from: "c", to: "a", filters: ["x/1"], isPlain: true, isSilent: true },
+  ],
   "a ring of one topic with two of another make": [
     { from: "a", to: "b", filters: ["x/1"] },
     { from: "b", to: "c", filters: ["x/1"], isPlain: true },
@@ -269,6 +275,29 @@ describe("loop breaker", () => {
       }
     },
   );
+
+  it("a publisher that goes on at random with what another began is not taken for a loop", () => {
+    const random = randomOf(1);
+    for (const meanS of [0.05, 0.3, 1.5]) {
+      const network = new Network(
+        [
+          { from: "a", to: "b", filters: all, isPlain: true },
+          { from: "b", to: "c", filters: all },
+        ],
+        random,
+      );
+      for (let run = 0; run < 20; run++) {
+        void network.send("b", "x/1", `${run}`, "first");
+        for (let n = 0; n < 100; n++) {
+          void network.send("a", "x/1", `${run}`);
+          network.run(Math.min(9, -meanS * Math.log(1 - random())));
+        }
+      }
+      network.run(20);
+      expect(network.cut).toEqual([]);
+      expect(network.copies("c")).toBe(2020);
+    }
+  });
 
   it("a publisher that waits for each acknowledgement is not taken for a loop because it waits", async () => {
     const bench = new Bench();

@@ -38,6 +38,9 @@ const RETURNS = 6;
 /** Windows in which a bridge told something of one topic, after which it is taken for an answer. */
 const TELLING_WINDOWS = 3;
 
+/** After so many, what comes while everything is held is put up with. */
+const PATIENT_RETURNS = 2;
+
 /** With other topics in between it may take longer; not for ever. */
 const MAX_RETURNS = 12;
 
@@ -45,8 +48,11 @@ const MAX_RETURNS = 12;
 const MIN_HOLD_MS = 300;
 const MAX_HOLD_MS = 1300;
 
-/** Above it, half as much again as a publisher at the pace seen would take. */
-const GAPS = 1.5;
+/**
+ * On top of that, three times what a publisher at the pace seen would take: one who publishes at random
+ * is silent for so long once in 20 times, and not five times in a row.
+ */
+const GAPS = 3;
 
 /**
  * How long one that was let go may take: other gateways on the way may hold it as well. Two that wait
@@ -75,6 +81,7 @@ export class LoopTrial {
   readonly #witness: Witness;
   readonly #unsubscribe: Unsubscribe;
   readonly #returns = new Map<string, number>();
+  #count = 0;
   readonly #strays: Strays;
   #released: Released | null = null;
   #timer: Timer | null = null;
@@ -125,7 +132,9 @@ export class LoopTrial {
   }
 
   #stray(): void {
-    if (this.#strays.add(this.#deps.clock.monotonicMs())) {
+    // Before two have come back, it need not be another gateway, and the publisher's window fills.
+    const isEarly = this.#released === null && this.#count < PATIENT_RETURNS;
+    if (this.#strays.add(this.#deps.clock.monotonicMs()) || isEarly) {
       this.#end("publisher");
     } else if (this.#released === null) {
       this.#timer?.cancel();
@@ -136,6 +145,7 @@ export class LoopTrial {
   #judge(rule: string): void {
     const returns = (this.#returns.get(rule) ?? 0) + 1;
     this.#returns.set(rule, returns);
+    this.#count += 1;
     const { windows, isClear, isToldFromAfar } = this.#witness;
     if (returns >= RETURNS && isClear) this.#deps.onProven(rule);
     else if (windows >= TELLING_WINDOWS && isToldFromAfar) this.#end("unclear");
@@ -151,14 +161,14 @@ export class LoopTrial {
   #release(): void {
     this.#witness.open();
     // The first one did not come back: whoever published it waits for something else.
-    const verdict = this.#returns.size === 0 ? "publisher" : "silence";
+    const verdict = this.#count === 0 ? "publisher" : "silence";
     this.#timer = this.#deps.clock.after(this.#waitMs(), () => this.#end(verdict));
     this.#released = this.#deps.releaseOne();
     if (this.#released === null) this.#end("silence");
   }
 
   #waitMs(): number {
-    if (this.#returns.size === 0) {
+    if (this.#count === 0) {
       return Math.min(MAX_FIRST_MS, Math.max(MIN_FIRST_MS, FIRST_GAPS * this.#cfg.gapMs));
     }
     const randomMs = this.#deps.random() * (MAX_RETURN_MS - MIN_RETURN_MS);
