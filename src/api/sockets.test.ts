@@ -11,8 +11,11 @@ let sockets: Sockets;
 
 afterEach(() => sockets.close());
 
-async function open(handler: RequestListener = (_, response) => response.end("ok")) {
-  sockets = createSockets(handler, QUICK);
+async function open(
+  handler: RequestListener = (_, response) => response.end("ok"),
+  limits: SocketLimits = QUICK,
+) {
+  sockets = createSockets(handler, limits);
   return sockets.open("http", "127.0.0.1", 0);
 }
 
@@ -66,7 +69,8 @@ test("an answer nobody takes does not hold its connection for ever", async () =>
 });
 
 test("connections over the limit are closed at once, the others go on", async () => {
-  const tcpPort = await open((_, response) => response.end("ok"));
+  const unhurried = { ...QUICK, headersMs: 20_000, requestMs: 20_000, idleMs: 20_000 };
+  const tcpPort = await open((_, response) => response.end("ok"), unhurried);
   const held = Array.from({ length: 3 }, () => connect(tcpPort, "127.0.0.1"));
   await Promise.all(held.map((socket) => once(socket, "connect")));
   await expect.poll(() => sockets.connections()).toBe(3);

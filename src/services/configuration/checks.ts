@@ -52,22 +52,38 @@ async function checkLockOut(next: Config, previous: Config, read: ReadPem): Prom
 }
 
 async function checkTls(next: Config, previous: Config, read: ReadPem): Promise<void> {
-  const { tls } = next;
-  const isOn = isTlsOn(next);
-  if (isDeepStrictEqual(tls, previous.tls) && isOn === isTlsOn(previous)) return;
-  for (const key of ["cert_file", "key_file"] as const) {
-    if (isOn && tls[key] === null) {
-      throw checkFailed(`tls.${key}`, null, "TLS is enabled and cannot do without it");
+  const before = tlsEnds(previous);
+  for (const [prefix, end] of tlsEnds(next)) {
+    const { tls, isOn } = end;
+    if (isDeepStrictEqual(end, before.get(prefix))) continue;
+    for (const key of ["cert_file", "key_file"] as const) {
+      if (isOn && tls[key] === null) {
+        throw checkFailed(`${prefix}.${key}`, null, "TLS is enabled and cannot do without it");
+      }
     }
+    if (isOn && tls.verify_peer && tls.ca_file === null) {
+      throw checkFailed(`${prefix}.ca_file`, null, "verify_peer needs the CA of the clients");
+    }
+    await checkTlsFiles(prefix, tls, read);
   }
-  if (isOn && tls.verify_peer && tls.ca_file === null) {
-    throw checkFailed("tls.ca_file", null, "verify_peer needs the CA of the clients");
-  }
-  await checkTlsFiles("tls", tls, read);
 }
 
-function isTlsOn({ listeners }: Config): boolean {
-  return listeners.tls.enable || listeners.wss.enable;
+interface TlsEnd {
+  readonly tls: Config["tls"];
+  /** A listener that is enabled shows it. */
+  readonly isOn: boolean;
+}
+
+/** What listeners show of themselves, by its key: `tls`, and what single ones have of their own. */
+function tlsEnds({ tls, listeners, extra_listeners: extra }: Config): Map<string, TlsEnd> {
+  const ends = new Map<string, TlsEnd>();
+  let isSharedOn = listeners.tls.enable || listeners.wss.enable;
+  for (const [name, listener] of Object.entries(extra)) {
+    if (!/^(?:ssl|wss):/.test(name)) continue;
+    if (listener.tls.cert_file === null) isSharedOn ||= listener.enable;
+    else ends.set(`extra_listeners.${name}.tls`, { tls: listener.tls, isOn: listener.enable });
+  }
+  return ends.set("tls", { tls, isOn: isSharedOn });
 }
 
 async function checkBridges(next: Config, previous: Config, context: CheckContext): Promise<void> {

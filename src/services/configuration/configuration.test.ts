@@ -281,6 +281,23 @@ describe("TLS", () => {
     await refused({ patch: { ...on, tls: { verify_peer: true } }, pems }, "tls.ca_file", /CA/);
   });
 
+  test.each(["ssl:factory", "wss:shop"])("the files of %s are looked at as well", async (name) => {
+    const { refused, change, store } = await configuration();
+    const listener = (tls: object) => ({
+      patch: { extra_listeners: { [name]: { enable: true, port: 0, tls } } },
+    });
+    const key = `extra_listeners.${name}.tls`;
+    await refused(listener({}), "tls.cert_file", /cannot do without/);
+    const { certFile: cert_file, keyFile: key_file } = own;
+    await refused(listener({ cert_file }), `${key}.key_file`, /cannot do without/);
+    const foreign = listener({ cert_file, key_file: other.keyFile });
+    await refused(foreign, `${key}.cert_file`, /does not belong/);
+    const open = listener({ cert_file, key_file, verify_peer: true });
+    await refused(open, `${key}.ca_file`, /CA/);
+    await change(listener({ cert_file, key_file }));
+    expect(store.stored().extra_listeners[name]?.tls.key_file).toBe(key_file);
+  });
+
   test("the texts of certificates can be read back, those of unreadable files are null", async () => {
     const { service } = await configuration();
     const config = configWith({ tls: { cert_file: own.certFile, ca_file: "/does/not/exist.pem" } });
