@@ -179,9 +179,13 @@ function initOf(nspawn: ChildProcess): number | undefined {
   const { pid } = nspawn;
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
   if (!/^\d+$/.test(children)) return undefined;
-  return readFileSync(`/proc/${children}/comm`, "utf8") === "systemd\n"
-    ? Number(children)
-    : undefined;
+  try {
+    return readFileSync(`/proc/${children}/comm`, "utf8") === "systemd\n"
+      ? Number(children)
+      : undefined;
+  } catch {
+    return undefined; // A helper that sets up the container, and has just ended.
+  }
 }
 
 function entered(nspawn: ChildProcess, init: number, cleanUp: () => Promise<void>): Container {
