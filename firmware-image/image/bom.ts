@@ -32,7 +32,7 @@ interface Component {
 const DISTRIBUTION = "trixie";
 
 /** Stanzas of Debian's control format (deb-control(5)), by field; continuation lines are left out. */
-export function parseControl(text: string): ReadonlyMap<string, string>[] {
+function parseControl(text: string): ReadonlyMap<string, string>[] {
   return text
     .split(/\n{2,}/)
     .filter((stanza) => stanza.trim() !== "")
@@ -47,7 +47,7 @@ export function parseControl(text: string): ReadonlyMap<string, string>[] {
 }
 
 /** A Debian package; licences stand in usr/share/doc/NAME/copyright of the image. */
-export function debianComponent(
+function debianComponent(
   fields: ReadonlyMap<string, string>,
   how: "installed" | "unpacked",
 ): Component {
@@ -84,7 +84,7 @@ interface LockEntry {
 }
 
 /** The packages of a lock file of npm, by the folder each is in; the project itself is left out. */
-export function npmComponents(lock: { packages: Record<string, LockEntry> }): Component[] {
+function npmComponents(lock: { packages: Record<string, LockEntry> }): Component[] {
   return Object.entries(lock.packages)
     .filter(([folder]) => folder !== "")
     .map(([folder, entry]) => npmComponent(folder, entry));
@@ -134,7 +134,7 @@ function required(fields: ReadonlyMap<string, string>, name: string): string {
 }
 
 /** The document; its serial number is a digest of what it lists, as a UUID of version 8 (RFC 9562). */
-export function billOfMaterials(version: string, epoch: number, components: readonly Component[]) {
+function billOfMaterials(version: string, epoch: number, components: readonly Component[]) {
   const sorted = [...components].sort((a, b) => (a["bom-ref"] < b["bom-ref"] ? -1 : 1));
   const digest = createHash("sha256")
     .update(JSON.stringify([version, epoch, sorted]))

@@ -73,7 +73,7 @@ const REFERENCES: readonly (readonly [RegExp, string | null])[] = [
 ];
 
 /** The devices a device waits for, itself among them: what it names, and what it is behind. */
-export function suppliersOf(device: TreeNode, nodes: readonly TreeNode[]): TreeNode[] {
+function suppliersOf(device: TreeNode, nodes: readonly TreeNode[]): TreeNode[] {
   const byHandle = new Map(nodes.map((node) => [cellsOf(node, "phandle")[0], node]));
   const found = new Set<TreeNode>();
   const waiting: TreeNode[] = [device];

@@ -4,7 +4,7 @@ import type { Readable } from "node:stream";
 import { GatewayError, isGatewayError, reasonOf } from "../errors/index.ts";
 
 /** A root slot has half of it. */
-export const MAX_BUNDLE_BYTES = 1_073_741_824;
+const MAX_BUNDLE_BYTES = 1_073_741_824;
 
 /** What the volume keeps free for everything else: as the store, 5 % but no more than 64 MB. */
 const RESERVE_BYTES = 67_108_864;

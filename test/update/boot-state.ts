@@ -40,7 +40,7 @@ export function encodeBlock({ seq, order, left, good }: BootState): Buffer {
 }
 
 /** The state in a block; null where its checksum is wrong or it has no counter. */
-export function decodeBlock(block: Buffer): BootState | null {
+function decodeBlock(block: Buffer): BootState | null {
   if (block.readUInt32LE(0) !== crc32(block.subarray(4))) return null;
   const [texts = ""] = block.toString("latin1", 4).split("\0\0", 1);
   const found = new Map(
