@@ -34,6 +34,8 @@ interface Row {
   readonly ratio?: number;
   /** An absolute limit for ours. */
   readonly limit?: number;
+  /** How long the broker has had the same load before, s; default 0: it has just been started. */
+  readonly warmUpS?: number;
 }
 
 const CPU = { field: "broker_us_per_msg", unit: "µs", lessIsBetter: true } as const;
@@ -48,6 +50,13 @@ const T = ["-t", options.secs];
 const FAN_IN = ["fanin", "-P", "50", "-S", "5", ...T];
 const FAN_OUT = ["fanout", "-S", "100", ...T];
 const PAIRS = ["p2p", "-N", "50", ...T];
+const P99 = {
+  load: [...PAIRS, "-q1", "-r", "5000"],
+  field: "p99_us",
+  unit: "µs",
+  lessIsBetter: true,
+  ratio: 1,
+} as const;
 
 const ROWS: readonly Row[] = [
   { name: "fan-in 50 → 5, QoS 0", load: [...FAN_IN, "-q0"], ...CPU, ratio: 4 },
@@ -74,14 +83,8 @@ const ROWS: readonly Row[] = [
     ...CPU,
     ratio: 1,
   },
-  {
-    name: "p99 at 5,000 msg/s, QoS 1",
-    load: [...PAIRS, "-q1", "-r", "5000"],
-    field: "p99_us",
-    unit: "µs",
-    lessIsBetter: true,
-    ratio: 1,
-  },
+  { name: "p99 at 5,000 msg/s, QoS 1, just started", ...P99 },
+  { name: "p99 at 5,000 msg/s, QoS 1, after 15 s", ...P99, warmUpS: 15 },
   {
     name: "retained exact, of 5,000",
     load: ["retained", "-n", "5000", "-l", "200"],
@@ -287,7 +290,11 @@ async function measure(row: Row): Promise<string> {
   for (let run = 0; run < Number(options.runs); run++) {
     for (const [broker, values] of figures) {
       const answer = await inTempDir((dir) =>
-        withBroker(broker, dir, async (tcpPort, pid) => load(row.load, tcpPort, pid)),
+        withBroker(broker, dir, async (tcpPort, pid) => {
+          // The generator takes the last of equal options.
+          if (row.warmUpS) load([...row.load, "-t", String(row.warmUpS)], tcpPort, pid);
+          return load(row.load, tcpPort, pid);
+        }),
       );
       values.push(answer[row.field] ?? Number.NaN);
       const faults = faultsOf(answer);
