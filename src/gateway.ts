@@ -19,7 +19,7 @@ import { type Config, type ConfigStore, configPaths } from "./config/index.ts";
 import { createDelayed } from "./delayed/index.ts";
 import { reasonOf } from "./errors/index.ts";
 import { createBridgeReport, createHealth, createProbe } from "./health/index.ts";
-import { createListeners } from "./listeners/index.ts";
+import { createListeners, loadTlsMaterial } from "./listeners/index.ts";
 import type { Log } from "./log/index.ts";
 import { createModbus } from "./modbus/index.ts";
 import { createMonitor } from "./monitor/index.ts";
@@ -337,8 +337,15 @@ export function createGateway(deps: GatewayDeps): Gateway {
     { version: deps.version, running: config },
   );
   const api = createApi(
-    { log, clock, services, verifyPassword: auth.verifyPassword },
-    { http: config.http },
+    {
+      log,
+      clock,
+      services,
+      verifyPassword: auth.verifyPassword,
+      loadTls: () => loadTlsMaterial(config.tls),
+      alarms,
+    },
+    config,
   );
   const health = createHealth({
     log,
@@ -465,11 +472,14 @@ export function createGateway(deps: GatewayDeps): Gateway {
     },
     ports: () => portsOf(listeners, api),
     async reloadTls() {
-      try {
-        await listeners.reloadTls();
-      } catch (err) {
-        log.error({ err }, "the TLS files cannot be used, the old ones stay");
+      for (const part of [listeners, api]) {
+        try {
+          await part.reloadTls();
+        } catch (err) {
+          log.error({ err }, "the TLS files cannot be used, the old ones stay");
+        }
       }
+      await tellPorts();
       await bridges.renewCertificates();
     },
   };

@@ -285,9 +285,9 @@ async function provision(command: Extract<Command, { command: "provision" }>): P
   }
 }
 
-function portsIn({ listeners, extra_listeners: extra, http }: Config): number[] {
+function portsIn({ listeners, extra_listeners: extra, http, https }: Config): number[] {
   const ports = [...Object.values(listeners), ...Object.values(extra)].map(({ port }) => port);
-  return [...ports, http.port, http.emqx_port ?? http.port];
+  return [...ports, https.port, http.port, http.emqx_port ?? http.port];
 }
 
 /** A new operator's file from the boot partition wins; a gateway that cannot store that still runs. */

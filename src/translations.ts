@@ -41,8 +41,8 @@ export function putAside({ rolledBack, setAside }: ReturnType<ConfigStore["statu
 
 /** Certificates that listeners show; those of bridges are their links' to watch. */
 export function certificateFiles(config: Config): readonly CertificateFile[] {
-  const { listeners, extra_listeners: extra, tls } = config;
-  const isUsed = listeners.tls.enable || listeners.wss.enable;
+  const { listeners, extra_listeners: extra, https, tls } = config;
+  const isUsed = listeners.tls.enable || listeners.wss.enable || https.enable;
   const own = Object.entries(extra).flatMap(
     ([
       id,
@@ -76,21 +76,30 @@ export function portsOf(listeners: Listeners, api: Api): Ports {
 }
 
 /**
- * What a program on the device goes by. The doors it can go through: plain MQTT, else TLS that asks for no
- * certificate.
+ * What a program on the device goes by. The doors it can go through: plain HTTP, else HTTPS; plain MQTT,
+ * else TLS that asks for no certificate.
  */
 export function probeTerms(
-  { http, tls, update }: Config,
+  { http, https, tls, update }: Config,
   listeners: Listeners,
   api: Api,
 ): ProbeTerms {
-  const httpPort = api.status().ports.find(({ name }) => name === "http")?.tcpPort;
+  const web = api.status().ports;
+  const page = web.find(({ name }) => name === "http") ?? web.find(({ name }) => name === "https");
+  const isHttps = page?.name === "https";
   const open = listeners.status();
   const plain = open.find(({ name }) => name === "tcp" || name.startsWith("tcp:"));
   const secure = tls.verify_peer ? undefined : open.find(({ name }) => name === "tls");
   const door = plain ?? secure;
   return {
-    http: httpPort === undefined ? null : { host: loopbackOf(http.bind), tcpPort: httpPort },
+    http:
+      page === undefined
+        ? null
+        : {
+            host: loopbackOf(isHttps ? https.bind : http.bind),
+            tcpPort: page.tcpPort,
+            isTls: isHttps,
+          },
     mqtt:
       door === undefined
         ? null

@@ -1,16 +1,26 @@
 import { createServer, type RequestListener, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { SecureContextOptions } from "node:tls";
 import { GatewayError, reasonOf } from "../errors/index.ts";
 import { isLoopback } from "./loopback.ts";
 
 /** The HTTP servers in front of the application. */
 export interface Sockets {
   /**
-   * Listens; 0 picks a free port.
+   * Listens; 0 picks a free port. With key and certificate it speaks TLS, and asks for none.
    * @returns the real port
    * @throws GatewayError LISTENER_BIND_FAILED
    */
-  open(listener: string, bind: string, tcpPort: number): Promise<number>;
+  open(
+    listener: string,
+    bind: string,
+    tcpPort: number,
+    material?: SecureContextOptions,
+  ): Promise<number>;
+  /** Other key and certificate for connections from now on. */
+  renew(material: SecureContextOptions): void;
   /** Stops listening, lets answers finish for a moment, then closes every connection. */
   close(): Promise<void>;
   connections(): number;
@@ -54,20 +64,36 @@ const UNREADABLE = JSON.stringify({ code: 109, seq: 0 });
  * of bytes holds no connection for long; only a body that is announced as slow, behind a login, has more.
  */
 export function createSockets(handler: RequestListener, limits = LIMITS): Sockets {
-  const servers: Server[] = [];
+  const servers: (Server | TlsServer)[] = [];
+  const secured = new Set<TlsServer>();
   const sockets = new Set<Socket>();
   const answering = new WeakMap<Socket, ServerResponse>();
   const slow = new WeakSet<ServerResponse>();
+  /** Connections that can be answered: those whose handshake is done, where there is one. */
+  const established = new WeakSet<Duplex>();
 
-  function build(): Server {
-    const server = createServer({
+  function build(material: SecureContextOptions | undefined): Server | TlsServer {
+    const options = {
       headersTimeout: limits.headersMs,
       requestTimeout: limits.requestMs,
       keepAliveTimeout: limits.idleMs,
       connectionsCheckingInterval: limits.headersMs / CHECKS_PER_LIMIT,
       maxHeaderSize: MAX_HEADER_BYTES,
       requireHostHeader: false,
-    });
+    };
+    if (material === undefined) {
+      const plain = createServer(options);
+      plain.on("connection", (socket) => established.add(socket));
+      return configured(plain);
+    }
+    const handshakeTimeout = limits.headersMs;
+    const server = createTlsServer({ ...options, ...material, handshakeTimeout });
+    server.on("secureConnection", (socket) => established.add(socket));
+    secured.add(server);
+    return configured(server);
+  }
+
+  function configured<S extends Server | TlsServer>(server: S): S {
     server.setTimeout(limits.idleMs);
     const serve: RequestListener = (request, response) => {
       answering.set(request.socket, response);
@@ -100,7 +126,8 @@ export function createSockets(handler: RequestListener, limits = LIMITS): Socket
       const isSlowBody = response !== undefined && !response.writableEnded && slow.has(response);
       if (isSlowBody && isRequestTimeout(err)) return;
       const isAnswered = response?.headersSent && !response.writableEnded;
-      if (isAnswered || !socket.writable || isReset(err)) socket.destroy();
+      const isDeaf = !established.has(socket) || !socket.writable || isReset(err);
+      if (isAnswered || isDeaf) socket.destroy();
       else socket.end(badRequest(UNREADABLE));
     });
     return server;
@@ -116,8 +143,8 @@ export function createSockets(handler: RequestListener, limits = LIMITS): Socket
   }
 
   return {
-    async open(listener, bind, tcpPort) {
-      const server = build();
+    async open(listener, bind, tcpPort, material) {
+      const server = build(material);
       try {
         await listen(server, bind, tcpPort);
       } catch (err) {
@@ -129,7 +156,12 @@ export function createSockets(handler: RequestListener, limits = LIMITS): Socket
       return typeof address === "object" && address !== null ? address.port : tcpPort;
     },
 
+    renew(material) {
+      for (const server of secured) server.setSecureContext(material);
+    },
+
     async close() {
+      secured.clear();
       const closing = servers.splice(0).map(
         (server) =>
           new Promise<void>((resolve) => {
@@ -148,7 +180,7 @@ export function createSockets(handler: RequestListener, limits = LIMITS): Socket
   };
 }
 
-async function listen(server: Server, host: string, port: number): Promise<void> {
+async function listen(server: Server | TlsServer, host: string, port: number): Promise<void> {
   try {
     await tryListen(server, host, port);
   } catch (err) {
@@ -158,7 +190,7 @@ async function listen(server: Server, host: string, port: number): Promise<void>
   }
 }
 
-function tryListen(server: Server, host: string, port: number): Promise<void> {
+function tryListen(server: Server | TlsServer, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen({ host, port }, () => {

@@ -12,6 +12,7 @@ import { bridgeFaults, createBridges, findLoop, findRing } from "../bridge/index
 import { testOutboxes } from "../bridge/outbox.testing.ts";
 import type { Config } from "../config/index.ts";
 import { createDelayed } from "../delayed/index.ts";
+import { loadTlsMaterial } from "../listeners/index.ts";
 import { createLog } from "../log/index.ts";
 import { createMonitor } from "../monitor/index.ts";
 import {
@@ -197,12 +198,13 @@ export async function createTestApi(
     },
     { version: "9.8.7", running: config },
   );
-  const deps = { log, clock: systemClock, services, verifyPassword };
+  const loadTls = () => loadTlsMaterial(config.tls);
+  const deps = { log, clock: systemClock, services, verifyPassword, loadTls, alarms };
   const administrator = () => services.configuration.current().http;
   const access = createAccess({ ...deps, administrator }, config.http);
   await access.start();
   const app = await createApp(deps, access);
-  const api = createApi(deps, { http: config.http });
+  const api = createApi(deps, config);
   return {
     app,
     deps,

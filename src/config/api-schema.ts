@@ -37,7 +37,7 @@ const dashboardUser = objectOf("user of the API", {
 
 /** The server of every HTTP API, and its administrator. */
 export const http = {
-  enable: key(bool, true, "Serve the HTTP API."),
+  enable: key(bool, true, "Serve the HTTP API without TLS."),
   bind: key(host, "::", 'Address to listen on; "::" is every IPv4 and IPv6 address.'),
   port: key(port, 8081, "TCP port where NanoMQ's clients look."),
   emqx_port: key(
@@ -61,6 +61,13 @@ export const http = {
     null,
     "RSA public key (PEM) of the tokens; their issuer is this file's name.",
   ),
+} satisfies SchemaTree;
+
+/** The same application over TLS. */
+export const https = {
+  enable: key(bool, false, "Serve the HTTP API over TLS, with key and certificate of `tls`."),
+  bind: key(host, "::", 'Address to listen on; "::" is every IPv4 and IPv6 address.'),
+  port: key(port, 18_084, "TCP port; the default is where EMQX has it."),
 } satisfies SchemaTree;
 
 /** Programs that use EMQX's API. */

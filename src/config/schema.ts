@@ -1,6 +1,6 @@
 import { LOG_LEVELS } from "../log/index.ts";
 import { acl, auth } from "./access-schema.ts";
-import { apiKeys, dashboard, http } from "./api-schema.ts";
+import { apiKeys, dashboard, http, https } from "./api-schema.ts";
 import { bridge } from "./bridge-schema.ts";
 import { mapOf } from "./collections.ts";
 import {
@@ -118,6 +118,7 @@ export const SCHEMA = {
     ),
   },
   http,
+  https,
   api_key: apiKeys,
   dashboard,
   nanomq: {

@@ -21,9 +21,11 @@ async function announced(directory: string): Promise<Map<string, string>> {
 it("tells where to go and how to log in, for root and the gateway only", async () => {
   const directory = tempDir();
   const probe = createProbe({ log }, directory);
-  await probe.announce({ http: { host: "127.0.0.1", tcpPort: 8081 }, mqtt: null, healthyS: 300 });
+  const http = { host: "127.0.0.1", tcpPort: 8081, isTls: false };
+  await probe.announce({ http, mqtt: null, healthyS: 300 });
   const found = await announced(directory);
   expect(found.get("http_port")).toBe("8081");
+  expect(found.get("http_tls")).toBe("no");
   expect(found.get("mqtt_port")).toBe("");
   expect(found.get("healthy_s")).toBe("300");
   expect((await stat(join(directory, "probe"))).mode & 0o777).toBe(0o600);

@@ -23,15 +23,17 @@ interface Use {
   readonly retain: boolean;
 }
 
+interface Door {
+  readonly host: string;
+  readonly tcpPort: number;
+  readonly isTls: boolean;
+}
+
 /** Where a program on the same device can try the gateway out. */
 export interface ProbeDoors {
-  readonly http: { readonly host: string; readonly tcpPort: number } | null;
+  readonly http: Door | null;
   /** A listener for MQTT over TCP, or over TLS where there is no other. */
-  readonly mqtt: {
-    readonly host: string;
-    readonly tcpPort: number;
-    readonly isTls: boolean;
-  } | null;
+  readonly mqtt: Door | null;
 }
 
 /** What the device's programs are told. */
@@ -49,8 +51,8 @@ export interface Probe {
   /**
    * Tells where to go and with which password, made for this start of the process: the file `probe` in
    * the run-time directory, readable by the gateway and root, NAME=value lines `http_host http_port
-   * mqtt_host mqtt_port mqtt_tls username password topic healthy_s`; what is closed is empty. Told again,
-   * the newest counts.
+   * http_tls mqtt_host mqtt_port mqtt_tls username password topic healthy_s`; what is closed is empty.
+   * Told again, the newest counts.
    */
   announce(terms: ProbeTerms): Promise<void>;
   /** Takes the file away. */
@@ -89,6 +91,7 @@ export function createProbe(deps: { readonly log: Log }, directory: string | nul
       const lines = {
         http_host: http?.host,
         http_port: http?.tcpPort,
+        http_tls: http?.isTls ? "yes" : "no",
         mqtt_host: mqtt?.host,
         mqtt_port: mqtt?.tcpPort,
         mqtt_tls: mqtt?.isTls ? "yes" : "no",

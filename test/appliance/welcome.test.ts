@@ -1,14 +1,17 @@
+import { X509Certificate } from "node:crypto";
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { makeCertificates, readPem } from "../helpers/certificates.ts";
 import { type Device, newDevice } from "./device.ts";
 
 const PASSWORD = "Zk3v0tq9-first";
+const PORTS = "tcp=1883\ntls=8883\nhttp=8081\nhttps=18084\n";
 const ANNOUNCED = "etc/avahi/services/tidegate.service";
 const IMAGE = join(import.meta.dirname, "../../firmware-image/rootfs", ANNOUNCED);
 
 /** A device whose gateway is ready, with a screen and a serial console. */
-function readyDevice({ password = true, ports = "tcp=1883\ntls=8883\nhttp=8081\n" } = {}): Device {
+function readyDevice({ password = true, ports = PORTS } = {}): Device {
   const device = newDevice({ mounted: true });
   device.write("etc/hostname", "tidegate-abc123\n");
   device.write("run/tidegate/ports", ports);
@@ -35,6 +38,7 @@ describe("the welcome", () => {
       "name       tidegate-abc123.local",
       "address    192.0.2.7",
       "web        http://tidegate-abc123.local:8081/",
+      "           https://tidegate-abc123.local:18084/",
       "MQTT       tidegate-abc123.local port 1883",
       "MQTT, TLS  tidegate-abc123.local port 8883",
       `password   ${PASSWORD}`,
@@ -42,6 +46,26 @@ describe("the welcome", () => {
       expect(text).toContain(line);
     }
     expect(device.read("dev/ttyAMA0")).toBe(text);
+  });
+
+  test("tells what the certificate it made is known by, and nothing where there is none", async () => {
+    const device = readyDevice();
+    await device.run("welcome");
+    expect(device.read("dev/tty1")).not.toContain("SHA-256");
+    const certificate = readPem(makeCertificates().server.certFile);
+    device.write("data/secrets/device.crt", certificate);
+    rmSync(device.path("data/secrets/password-told"));
+    await device.run("welcome");
+    const print = new X509Certificate(certificate).fingerprint256;
+    const lines = [print.slice(0, 48), print.slice(48)];
+    const shown = device.read("dev/tty1") ?? "";
+    expect(shown).toContain(
+      `  SHA-256 of its certificate\n    ${lines[0]}\n    ${lines[1]}\n  password`,
+    );
+    expect(onCard(device)).toContain(
+      `\r\nSHA-256 of its certificate\r\n    ${lines[0]}\r\n    ${lines[1]}\r\n\r\n`,
+    );
+    expect(onCard(device)?.replaceAll("\r\n", "")).not.toMatch(/[\r\n]/);
   });
 
   test("writes the first password to the boot partition once", async () => {

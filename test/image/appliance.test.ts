@@ -1,5 +1,8 @@
+import { once } from "node:events";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { text } from "node:stream/consumers";
+import { connect as connectTls } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Random } from "../faults/random.ts";
@@ -142,6 +145,21 @@ describe("a card that was just written", () => {
     const later = await connectDevice(mqtt, { ...SENSOR, subscribe: ["plant/#"] });
     expect(await later.receives(1, 30_000)).toMatchObject([{ payload: "21.5", retain: true }]);
     await load.subscribe(mqtt);
+  });
+
+  it("serves its API over TLS with the certificate that the console names", async () => {
+    const { machine } = device;
+    const [, ...halves] = await machine.waitForConsole(
+      /SHA-256 of its certificate\s+((?:[0-9A-F]{2}:){16})\s+((?:[0-9A-F]{2}:){15}[0-9A-F]{2})/,
+      { deadlineMs: BOOT_DEADLINE_MS },
+    );
+    // The device signs for itself.
+    const options = { host: "127.0.0.1", port: machine.ports.https, rejectUnauthorized: false };
+    const socket = connectTls(options);
+    await once(socket, "secureConnect");
+    expect(socket.getPeerX509Certificate()?.fingerprint256).toBe(halves.join(""));
+    socket.write("GET /status HTTP/1.1\r\nConnection: close\r\n\r\n");
+    expect(await text(socket)).toMatch(/^HTTP\/1\.1 200 [\s\S]*"status":"running"/);
   });
 
   it("publishes what a serial adapter says, answers it, and takes it back after it was unplugged", async () => {

@@ -13,7 +13,13 @@ import { SHELL_TCP_PORT, shellCredentials } from "./test-shell.ts";
 const BOOT_IMAGE = fileURLToPath(new URL("../../scripts/boot-image", import.meta.url));
 
 /** What of the guest is reachable on this machine's loopback. */
-const GUEST_PORTS = { mqtt: 1883, mqtts: 8883, http: 8081, shell: SHELL_TCP_PORT } as const;
+const GUEST_PORTS = {
+  mqtt: 1883,
+  mqtts: 8883,
+  http: 8081,
+  https: 18_084,
+  shell: SHELL_TCP_PORT,
+} as const;
 export type GuestPort = keyof typeof GUEST_PORTS;
 
 /** Lines of the console in a failure's message. */
@@ -98,6 +104,7 @@ export class Machine {
       mqtt: await freeTcpPort(),
       mqtts: await freeTcpPort(),
       http: await freeTcpPort(),
+      https: await freeTcpPort(),
       shell: await freeTcpPort(),
     };
     const machine = new Machine(options, ports);

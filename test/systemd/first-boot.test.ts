@@ -175,5 +175,15 @@ describe("the welcome", () => {
     expect(await container.property("tidegate-welcome.service", "Result")).toBe("success");
     const announced = await container.run("cat", "/etc/avahi/services/tidegate.service");
     expect(announced).toMatch(/_secure-mqtt\._tcp<\/type>\s*<port>8883</);
+    expect(announced).toMatch(/_https\._tcp<\/type>\s*<port>18084</);
+  });
+
+  it("serves the API over TLS with the device's own certificate, for its name", async () => {
+    const answer = await container.shell(
+      "printf 'GET /status HTTP/1.1\\r\\nConnection: close\\r\\n\\r\\n' | " +
+        "openssl s_client -quiet -verify_return_error -CAfile /data/secrets/device.crt " +
+        '-verify_hostname "$(cat /etc/hostname).local" -connect localhost:18084',
+    );
+    expect(answer).toMatch(/^HTTP\/1\.1 200 [\s\S]*"running"/m);
   });
 });

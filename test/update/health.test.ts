@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { makeCertificates } from "../helpers/certificates.ts";
 import { startGateway, TEST_CONFIG } from "../helpers/gateway-process.ts";
 import { DEFAULT_STATE } from "./boot-state.ts";
 import { Device } from "./device.ts";
@@ -72,6 +73,46 @@ describe("a healthy gateway", () => {
     expect(failed.output).toContain("over MQTT");
     expect(failed.code).toBe(1);
     expect(other.hasRebooted).toBe(true);
+  }, 60_000);
+});
+
+describe("a gateway with few doors", () => {
+  const tls = () => {
+    const { keyFile, certFile } = makeCertificates().server;
+    return `tls: {key_file: ${keyFile}, cert_file: ${certFile}}\n`;
+  };
+  const off = "listeners: {tcp: {enable: false}, ws: {enable: false}";
+
+  it.each<[string, () => string]>([
+    [
+      "that speak TLS only",
+      () =>
+        `${off}, tls: {enable: true, bind: 127.0.0.1, port: 0}}\nhttp: {enable: false, password: public}\n` +
+        `https: {enable: true, bind: 127.0.0.1, port: 0}\n${tls()}`,
+    ],
+    ["and no API", () => TEST_CONFIG.replace("http: {", "http: {enable: false, ")],
+  ])(
+    "%s is committed, too",
+    async (_, config) => {
+      const device = onTrial();
+      await withGateway(device, config());
+      const { code, output } = await device.run("health-and-commit");
+      expect(output).toContain("version 1.1.0 in slot B is healthy");
+      expect(code).toBe(0);
+      expect(device.state()).toMatchObject({ left: { A: 6, B: 6 }, good });
+    },
+    60_000,
+  );
+
+  it("whose one for HTTPS does not answer is not", async () => {
+    const device = onTrial();
+    await withGateway(device);
+    const probe = device.read("run/tidegate/probe");
+    // Plain HTTP, where TLS is asked for.
+    device.write("run/tidegate/probe", probe.replace("http_tls=no", "http_tls=yes"));
+    const { code, output } = await device.run("health-and-commit");
+    expect(output).toContain("GET /status is answered with ''");
+    expect(code).toBe(1);
   }, 60_000);
 });
 

@@ -35,10 +35,11 @@ export async function checkConfig(
 }
 
 async function checkLockOut(next: Config, previous: Config, read: ReadPem): Promise<void> {
-  const http = next.http;
+  const { http, https } = next;
   const was = previous.http;
-  if (!http.enable && was.enable) {
-    throw checkFailed("http.enable", false, "it would lock you out; send force to insist");
+  if (!http.enable && !https.enable && (was.enable || previous.https.enable)) {
+    const name = was.enable ? "http.enable" : "https.enable";
+    throw checkFailed(name, false, "it would lock you out; send force to insist");
   }
   if (!http.password && http.password !== was.password) {
     throw checkFailed("http.password", "", "an empty password locks you out; send force to insist");
@@ -75,9 +76,9 @@ interface TlsEnd {
 }
 
 /** What listeners show of themselves, by its key: `tls`, and what single ones have of their own. */
-function tlsEnds({ tls, listeners, extra_listeners: extra }: Config): Map<string, TlsEnd> {
+function tlsEnds({ tls, listeners, extra_listeners: extra, https }: Config): Map<string, TlsEnd> {
   const ends = new Map<string, TlsEnd>();
-  let isSharedOn = listeners.tls.enable || listeners.wss.enable;
+  let isSharedOn = listeners.tls.enable || listeners.wss.enable || https.enable;
   for (const [name, listener] of Object.entries(extra)) {
     if (!/^(?:ssl|wss):/.test(name)) continue;
     if (listener.tls.cert_file === null) isSharedOn ||= listener.enable;

@@ -199,14 +199,29 @@ describe("ports", () => {
     const tcp = { bind: "127.0.0.1", port: 21_885 };
     await refused({ patch: { listeners: { tcp } } }, "listeners.tcp.port", /another listener/);
   });
+
+  test("HTTPS on another listener's port is refused", async () => {
+    const { refused } = await configuration({
+      stored: { http: { ...NO_PORTS.http, port: 21_886 } },
+    });
+    const https = { enable: true, bind: "127.0.0.1", port: 21_886 };
+    await refused(
+      { patch: { https }, pems: { key: own.key, cert: own.cert } },
+      "https.port",
+      /another listener/,
+    );
+  });
 });
 
 describe("TLS", () => {
   const on = { listeners: { tls: { enable: true } } };
 
-  test.each([["tls"], ["wss"]])("%s without a certificate is refused", async (name) => {
+  test.each([
+    ["tls", { listeners: { tls: { enable: true } } }],
+    ["wss", { listeners: { wss: { enable: true } } }],
+    ["HTTPS", { https: { enable: true } }],
+  ])("%s without a certificate is refused", async (_, patch) => {
     const { refused } = await configuration();
-    const patch = { listeners: { [name]: { enable: true } } };
     await refused({ patch }, "tls.cert_file", /cannot do without/);
   });
 
@@ -306,6 +321,19 @@ describe("TLS", () => {
 });
 
 describe("locking oneself out", () => {
+  test("HTTP may go where HTTPS is, and neither as the last one", async () => {
+    const https = { enable: true, bind: "127.0.0.1", port: 0 };
+    const pems = { key: own.key, cert: own.cert };
+    const one = await configuration();
+    expect(await one.change({ patch: { https, http: { enable: false } }, pems })).toContain(
+      "http.enable",
+    );
+    const two = await configuration({
+      stored: { https, http: { ...NO_PORTS.http, enable: false } },
+    });
+    await two.refused({ patch: { https: { enable: false } } }, "https.enable", /lock/);
+  });
+
   const cases = [
     ["the API off", { http: { enable: false } }, "http.enable"],
     ["no password", { http: { password: null } }, "http.password"],

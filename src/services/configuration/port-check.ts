@@ -48,7 +48,8 @@ function endpointsOf(config: Config): Endpoint[] {
   for (const [id, cfg] of Object.entries(config.extra_listeners)) {
     if (cfg.enable) listeners.push(endpoint(`extra_listeners.${id}`, "port", cfg.bind, cfg.port));
   }
-  const { http } = config;
+  const { http, https } = config;
+  if (https.enable) listeners.push(endpoint("https", "port", https.bind, https.port));
   if (!http.enable) return listeners;
   const main = endpoint("http", "port", http.bind, http.port);
   if (http.emqx_port === null) return [...listeners, main];
