@@ -1,3 +1,4 @@
+import { networkInterfaces } from "node:os";
 import { describe, expect, it } from "vitest";
 import { makeCertificates } from "../helpers/certificates.ts";
 import { startGateway, TEST_CONFIG } from "../helpers/gateway-process.ts";
@@ -16,6 +17,13 @@ const TRIAL = {
 /** What a slot that proved itself before is left alone with. */
 const FAILED = { ActiveState: "failed", Result: "exit-code", ExecMainStatus: "78" } as const;
 const TRIAL_FILE = "SLOT=B\nFROM=1.0.0\nTO=1.1.0\nSOURCE=api\nHEALTHY_S=1\nBRIDGES=\nACTIVE=yes\n";
+
+/** Of IPv6, which is written otherwise, where this machine has it. */
+const LOOPBACK = Object.values(networkInterfaces())
+  .flat()
+  .some((it) => it?.address === "::1")
+  ? '"::1"'
+  : "127.0.0.1";
 
 function onTrial(): Device {
   const device = new Device("1.1.0");
@@ -88,7 +96,7 @@ describe("a gateway with few doors", () => {
       "that speak TLS only",
       () =>
         `${off}, tls: {enable: true, bind: 127.0.0.1, port: 0}}\nhttp: {enable: false, password: public}\n` +
-        `https: {enable: true, bind: 127.0.0.1, port: 0}\n${tls()}`,
+        `https: {enable: true, bind: ${LOOPBACK}, port: 0}\n${tls()}`,
     ],
     ["and no API", () => TEST_CONFIG.replace("http: {", "http: {enable: false, ")],
   ])(
