@@ -109,7 +109,8 @@ describe("what QoS 1 messages cost the card", () => {
   }, 60_000);
 
   it("is close to nothing while the cloud they are forwarded to answers, and a small multiple of the payload while it is away", async () => {
-    const { tcpPort } = await startMosquitto();
+    // Else Nagle keeps acknowledgements back, for longer than a commit waits.
+    const { tcpPort } = await startMosquitto({ lines: ["set_tcp_nodelay true"] });
     await using relay = await FlakyRelay.start(tcpPort);
     const root = tempDir();
     const disk = new DiskShim(root);
