@@ -119,6 +119,7 @@ class CloudBridge implements Bridge {
         protocolVersion: cfg.proto_ver,
         maxInflight: cfg.max_inflight,
         ackTimeoutMs: 1000 * Math.max(cfg.ack_timeout_s, 2 * cfg.keepalive_s),
+        maxPatienceMs: cfg.commit_patience_ms,
         maxMessagesPerS: cfg.drain_max_messages_per_s,
       },
     );

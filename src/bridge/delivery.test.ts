@@ -74,7 +74,7 @@ class Bench {
     this.outbox = outbox;
     this.shortcuts = outbox.shortcuts;
     const ackTimeoutMs = 60_000;
-    this.#cfg = { protocolVersion, maxInflight, ackTimeoutMs, maxMessagesPerS };
+    this.#cfg = { protocolVersion, maxInflight, ackTimeoutMs, maxMessagesPerS, maxPatienceMs: 200 };
     this.delivery = this.successor();
   }
 
@@ -100,7 +100,7 @@ class Bench {
       retain: true,
       ...(properties !== undefined && { properties }),
     };
-    await this.outbox.append(message, false, this.delivery.isAttached);
+    await this.outbox.append(message, 1, this.delivery.isAttached);
     this.delivery.pump();
     await settle();
   }
@@ -123,6 +123,49 @@ function idOf(connection: TestConnection, text: string): number {
   if (packet === undefined) throw new Error(`${text} was not sent`);
   return packet.packetId;
 }
+
+describe("patience with the cloud", () => {
+  async function answered(bench: Bench, cloud: TestConnection, text: string, afterMs: number) {
+    await bench.add(text);
+    bench.clock.advance(afterMs);
+    cloud.answer(idOf(cloud, text));
+    await settle();
+  }
+
+  it("is twice what its acknowledgements take, once that is known, and not over the bound", async () => {
+    const bench = new Bench();
+    const cloud = await bench.attach();
+    expect(bench.delivery.patienceMs).toBe(1);
+    await answered(bench, cloud, "a", 40);
+    expect(bench.delivery.patienceMs).toBe(80);
+    // One late one is no reason to give up, many are.
+    await answered(bench, cloud, "b", 200);
+    expect(bench.delivery.patienceMs).toBe(120);
+    for (let n = 0; n < 5; n++) await answered(bench, cloud, `c${n}`, 190);
+    expect(bench.delivery.patienceMs).toBe(200);
+    for (let n = 0; n < 20; n++) await answered(bench, cloud, `d${n}`, 300);
+    expect(bench.delivery.patienceMs).toBe(1);
+    bench.delivery.detach();
+    const next = await bench.attach();
+    expect(bench.delivery.patienceMs).toBe(1);
+    await answered(bench, next, "e", 10);
+    expect(bench.delivery.patienceMs).toBe(20);
+  });
+
+  it("ends while acknowledgements are overdue, and while the window is full", async () => {
+    const bench = new Bench(3);
+    const cloud = await bench.attach();
+    await answered(bench, cloud, "a", 40);
+    await bench.add("b");
+    bench.clock.advance(201);
+    expect(bench.delivery.patienceMs).toBe(1);
+    cloud.answer(idOf(cloud, "b"));
+    await settle();
+    expect(bench.delivery.patienceMs).toBeGreaterThan(80);
+    for (const text of ["c", "d", "e"]) await bench.add(text);
+    expect(bench.delivery.patienceMs).toBe(1);
+  });
+});
 
 describe("delivery to the cloud", () => {
   it("keeps at most maxInflight messages unacknowledged, in order", async () => {

@@ -53,6 +53,11 @@ export interface DeliveryConfig {
   readonly maxInflight: number;
   /** Silence about what was sent after which the connection is given up, and all of it sent again. */
   readonly ackTimeoutMs: number;
+  /**
+   * The longest a message is kept from the card because the cloud may soon have it. Its publisher waits
+   * as long, so not for a cloud that takes longer in any case.
+   */
+  readonly maxPatienceMs: number;
   /** QoS 1 and 2; 0 is no limit. */
   readonly maxMessagesPerS: number;
 }
@@ -64,6 +69,8 @@ interface InFlight {
   readonly seq: number;
   readonly qos: QoS;
   readonly entry: OutboxEntry;
+  /** Monotonic ms. */
+  readonly sentMs: number;
   /** PUBREL is sent. */
   isReleased: boolean;
 }
@@ -78,6 +85,10 @@ const BACKLOG_BYTES = 524_288;
 const MAX_QOS2_UNASKED = 20;
 
 const WATCH_PERIOD_MS = 15_000;
+
+/** How much of the mean time to an acknowledgement one acknowledgement is, and what is left for chance. */
+const ACK_WEIGHT = 1 / 8;
+const ACK_MARGIN = 2;
 
 /** A connection that lasted longer has shown that the server bears the full window. */
 const PROVEN_MS = 60_000;
@@ -125,6 +136,8 @@ export class Delivery {
   #isPumping = false;
   #isPumpWanted = false;
   #progressMs = 0;
+  /** From PUBLISH to PUBACK, on average; null before the first. */
+  #ackMs: number | null = null;
   #watchdog: Timer | null = null;
   #onIdle: (() => void) | null = null;
 
@@ -149,6 +162,20 @@ export class Delivery {
   /** The link is up. */
   get isAttached(): boolean {
     return this.#connection !== null;
+  }
+
+  /**
+   * How long to wait for an acknowledgement of what is sent now, before it is written to the card; 1 =
+   * no longer than for anything else: it is not known how long that takes, or too long, or nothing can be
+   * sent now, or acknowledgements are overdue.
+   */
+  get patienceMs(): number {
+    const { maxPatienceMs } = this.#cfg;
+    const isFull = this.#inflight.size + this.#deps.outbox.waiting >= this.#window;
+    if (isFull || this.#ackMs === null || this.#ackMs >= maxPatienceMs) return 1;
+    const silentMs = this.#deps.clock.monotonicMs() - this.#progressMs;
+    if (this.#inflight.size > 0 && silentMs > maxPatienceMs) return 1;
+    return Math.min(Math.max(1, ACK_MARGIN * this.#ackMs), maxPatienceMs);
   }
 
   get forwarded(): number {
@@ -176,6 +203,7 @@ export class Delivery {
     this.#cursors.fill(0);
     this.#attachedMs = this.#deps.clock.monotonicMs();
     this.#progressMs = this.#attachedMs;
+    this.#ackMs = null;
     this.#watchdog = this.#deps.clock.every(WATCH_PERIOD_MS, () => this.#watch());
     this.pump();
   }
@@ -393,8 +421,9 @@ export class Delivery {
 
   #track(entry: OutboxEntry, qos: QoS, isReleased = false): void {
     const { seq } = entry;
-    if (this.#inflight.size === 0) this.#progressMs = this.#deps.clock.monotonicMs();
-    this.#inflight.set(packetIdOf(entry), { seq, qos, entry, isReleased });
+    const sentMs = this.#deps.clock.monotonicMs();
+    if (this.#inflight.size === 0) this.#progressMs = sentMs;
+    this.#inflight.set(packetIdOf(entry), { seq, qos, entry, sentMs, isReleased });
     if (qos === 2) this.#qos2Inflight += 1;
   }
 
@@ -430,6 +459,7 @@ export class Delivery {
     const packetId = packetIdOf(entry);
     const sent = this.#inflight.get(packetId);
     if (sent?.seq === seq) {
+      if (sent.qos === 1) this.#acknowledged(this.#progressMs - sent.sentMs);
       this.#inflight.delete(packetId);
       if (sent.qos === 2) this.#qos2Inflight -= 1;
     }
@@ -437,6 +467,10 @@ export class Delivery {
     this.#attempts.delete(seq);
     this.#deps.outbox.remove(seq);
     if (this.#onIdle !== null && this.#deps.outbox.status().messages === 0) this.#onIdle();
+  }
+
+  #acknowledged(tookMs: number): void {
+    this.#ackMs = this.#ackMs === null ? tookMs : this.#ackMs + (tookMs - this.#ackMs) * ACK_WEIGHT;
   }
 
   #watch(): void {

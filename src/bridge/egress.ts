@@ -188,12 +188,13 @@ export class Egress {
       // Behind older messages of its topic it must wait.
       if (isAttached && !outbox.isWaiting(outbound.topic)) delivery.sendAtOnce(outbound);
       else if (this.#cfg.storeQos0) {
-        void outbox.append(outbound, false, isAttached);
+        void outbox.append(outbound, 1, isAttached);
         delivery.pump();
       } else delivery.sendAtOnce(outbound);
       return;
     }
-    const safe = outbox.append(outbound, !isAttached || outbound.qos === 2, isAttached);
+    const patienceMs = isAttached && outbound.qos === 1 ? delivery.patienceMs : 0;
+    const safe = outbox.append(outbound, patienceMs, isAttached);
     delivery.pump();
     if (outbound.qos === 2) {
       // It is handed out only once it is durable.

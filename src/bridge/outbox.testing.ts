@@ -24,8 +24,8 @@ export class TestOutbox implements Outbox {
     this.#clock = clock;
   }
 
-  append(message: OutboxMessage, isUrgent = false, isLive = false): Promise<void> {
-    if (isUrgent) this.urgent++;
+  append(message: OutboxMessage, patienceMs = 1, isLive = false): Promise<void> {
+    if (patienceMs === 0) this.urgent++;
     const seq = this.#nextSeq++;
     const lane = this.laneFor(message.topic, isLive);
     const appendedAtMs = this.#clock.monotonicMs();

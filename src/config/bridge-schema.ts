@@ -152,6 +152,11 @@ export const bridgeMembers = {
     300,
     "Silence of the cloud about messages on their way after which it is connected anew and gets them again, seconds; never less than twice the Keep Alive.",
   ),
+  commit_patience_ms: key(
+    int(0, 1000),
+    200,
+    "Longest time a QoS 1 message waits for the cloud's acknowledgement before it is written to the disk, ms, while those come sooner: spares the card, and the publisher's own acknowledgement waits as long; 0 = store.commit_delay_ms.",
+  ),
   mark_messages: key(
     bool,
     true,

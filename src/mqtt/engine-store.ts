@@ -87,7 +87,8 @@ export interface EngineStore {
    * Wants everything recorded so far committed: `urgent` as soon as no commit is in flight (at the
    * end of this turn of the event loop), otherwise within `store.commit_delay_ms`. Returns the number
    * of the group to wait for: done when it is ≤ `settledGroup`, or when `onSettled` names it.
-   * Numbers grow by one; waiting for a group covers all earlier operations.
+   * Numbers grow by one; waiting for a group covers all earlier operations of sessions, retained
+   * messages and tables. What outboxes keep says so itself.
    */
   schedule(urgent: boolean): number;
   /** The newest group that was settled, well or not. */

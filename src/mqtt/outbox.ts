@@ -66,13 +66,14 @@ export const OUTBOX_LANES = 3;
  */
 export interface Outbox {
   /**
-   * Resolves when the message is durable, has been removed, or was dropped by the bounds. `isUrgent`:
-   * there is no link, so it cannot be removed soon. `isLive`: as for `laneFor`, which says where it
-   * goes.
+   * Resolves when the message is durable, has been removed, or was dropped by the bounds. `patienceMs`:
+   * it may well be removed within that time, and is then never written; `store.commit_delay_ms` at
+   * least, 0 = it cannot be removed soon, as there is no link. `isLive`: as for `laneFor`, which says
+   * where it goes.
    * @throws GatewayError STORE_FULL or STORE_WRITE_FAILED (rejects): it is not kept. QoS 0 is
    * dropped and counted instead.
    */
-  append(message: OutboxMessage, isUrgent?: boolean, isLive?: boolean): Promise<void>;
+  append(message: OutboxMessage, patienceMs?: number, isLive?: boolean): Promise<void>;
   /**
    * The lane a message of this topic goes to now: where others of its topic wait; else lane 0, or,
    * when that is long and `isLive` (there is a link), the shortest of the others.

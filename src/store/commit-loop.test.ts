@@ -6,15 +6,22 @@ let clock: ManualClock;
 /** Operations of each commit, with the time it started. */
 let commits: { readonly atMs: number; readonly operations: number }[];
 let source: CommitSource & { openOperations: number };
+/** Until when the operations that have patience have it; they are among the open ones. */
+let patient: number[];
 
 beforeEach(() => {
   clock = new ManualClock();
   commits = [];
+  patient = [];
   source = {
     openOperations: 0,
-    async commit() {
-      commits.push({ atMs: clock.monotonicMs(), operations: this.openOperations });
-      this.openOperations = 0;
+    patience: () => ({ operations: patient.length, untilMs: Math.min(...patient) }),
+    async commit(isAll) {
+      const left = isAll ? [] : patient.filter((untilMs) => untilMs > clock.monotonicMs());
+      const operations = this.openOperations - left.length;
+      if (operations > 0) commits.push({ atMs: clock.monotonicMs(), operations });
+      patient = left;
+      this.openOperations = left.length;
     },
   };
 });
@@ -35,8 +42,67 @@ function open(minIntervalMs: number) {
     clock.advance(ms - clock.monotonicMs());
     await settled();
   };
-  return { loop, record, at };
+  /** Records something that has patience until then. */
+  const wait = (untilMs: number) => {
+    patient.push(untilMs);
+    record();
+    loop.scheduleBy(untilMs);
+  };
+  /** The oldest of those is superfluous now. */
+  const cancel = () => {
+    patient.shift();
+    source.openOperations -= 1;
+  };
+  return { loop, record, wait, cancel, at };
 }
+
+describe("patience", () => {
+  it("commits nothing as long as each operation is superfluous in time, however many come", async () => {
+    const { wait, cancel, at } = open(0);
+    for (let ms = 0; ms < 3000; ms += 10) {
+      await at(ms);
+      if (patient.length === 6) cancel();
+      wait(ms + 100);
+    }
+    expect(commits).toEqual([]);
+    await at(3039);
+    expect(commits).toEqual([]);
+    await at(3040);
+    expect(commits).toEqual([{ atMs: 3040, operations: 1 }]);
+    await at(5000);
+    expect(commits.reduce((sum, { operations }) => sum + operations, 0)).toBe(6);
+  });
+
+  it("is not lost by a commit of something else, which does not take along what has it", async () => {
+    const { loop, record, wait, at } = open(0);
+    wait(150);
+    await at(10);
+    record();
+    await Promise.all([loop.committed(true), settled()]);
+    expect(commits).toEqual([{ atMs: 10, operations: 1 }]);
+    await at(149);
+    expect(commits).toHaveLength(1);
+    await at(150);
+    expect(commits.slice(1)).toEqual([{ atMs: 150, operations: 1 }]);
+  });
+
+  it("that is shorter than that of others ends first", async () => {
+    const { wait, at } = open(0);
+    wait(200);
+    wait(50);
+    await at(50);
+    expect(commits).toEqual([{ atMs: 50, operations: 1 }]);
+    await at(200);
+    expect(commits).toHaveLength(2);
+  });
+
+  it("ends with the store", async () => {
+    const { loop, wait } = open(0);
+    wait(200);
+    await Promise.all([loop.stop(), settled()]);
+    expect(commits).toEqual([{ atMs: 0, operations: 1 }]);
+  });
+});
 
 describe("a bound on commits a second", () => {
   it("holds small groups apart, and what comes meanwhile goes together", async () => {

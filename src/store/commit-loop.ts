@@ -18,10 +18,16 @@ export interface CommitSource {
   /** Operations recorded in the open group, cancelled ones not counted. */
   readonly openOperations: number;
   /**
-   * Takes the open group and writes it. When that fails its operations are back in the open group.
+   * How many of them keep a message for the cloud, which may make them superfluous, and until when the
+   * first of those has patience; monotonic ms, infinite without one.
+   */
+  patience(): { readonly operations: number; readonly untilMs: number };
+  /**
+   * Takes the open group and writes it; unless `isAll`, without what has patience. When that fails its
+   * operations are back in the open group.
    * @throws GatewayError STORE_FULL or STORE_WRITE_FAILED (rejects).
    */
-  commit(): Promise<void>;
+  commit(isAll: boolean): Promise<void>;
 }
 
 type SettledListener = (group: number, error: GatewayError | null) => void;
@@ -54,6 +60,9 @@ export class CommitLoop {
   #notBeforeMs = Number.NEGATIVE_INFINITY;
   #paceTimer: Timer | null = null;
   #delayTimer: Timer | null = null;
+  /** For what may become superfluous, and when it fires, monotonic ms. */
+  #patientTimer: Timer | null = null;
+  #patientDueMs = 0;
   #lazyTimer: Timer | null = null;
 
   /** @param cfg.minIntervalMs time between the starts of two commits of small groups; 0 = none */
@@ -81,7 +90,7 @@ export class CommitLoop {
     if (this.#lazyTimer === null) {
       this.#lazyTimer = this.#clock.after(LAZY_COMMIT_MS, () => {
         this.#lazyTimer = null;
-        this.#request();
+        this.#requestWhenDue();
       });
     }
     const { openOperations } = this.#source;
@@ -99,6 +108,22 @@ export class CommitLoop {
       });
     }
     return this.#openGroup;
+  }
+
+  /** Something recorded has patience until then, monotonic ms, and is to be committed if it is still there. */
+  scheduleBy(dueMs: number): void {
+    if (this.#patientTimer !== null && this.#patientDueMs <= dueMs) return;
+    const waitMs = dueMs - this.#clock.monotonicMs();
+    if (waitMs <= 0) {
+      this.schedule(true);
+      return;
+    }
+    this.#patientTimer?.cancel();
+    this.#patientDueMs = dueMs;
+    this.#patientTimer = this.#clock.after(waitMs, () => {
+      this.#patientTimer = null;
+      this.#requestWhenDue();
+    });
   }
 
   committed(isUrgent: boolean): Promise<void> {
@@ -149,6 +174,14 @@ export class CommitLoop {
     await this.committed(true);
   }
 
+  /** What was scheduled first may be gone, and the rest younger. */
+  #requestWhenDue(): void {
+    const { operations, untilMs } = this.#source.patience();
+    const isAllPatient = operations > 0 && operations === this.#source.openOperations;
+    if (isAllPatient && untilMs > this.#clock.monotonicMs()) this.scheduleBy(untilMs);
+    else this.#request();
+  }
+
   #request(): void {
     if (this.#isBusy || this.#isDown) {
       this.#isUrgent = true;
@@ -193,13 +226,15 @@ export class CommitLoop {
     this.#settle(group, error);
     if (this.#source.openOperations > 0) {
       this.recorded();
+      const { operations, untilMs } = this.#source.patience();
+      if (operations > 0) this.scheduleBy(untilMs);
       if (this.#isUrgent) this.#request();
     }
   }
 
   async #attempt(): Promise<GatewayError | null> {
     try {
-      await this.#source.commit();
+      await this.#source.commit(this.#isStopping);
       return null;
     } catch (err) {
       if (err instanceof GatewayError) return err;
@@ -229,6 +264,8 @@ export class CommitLoop {
     this.#paceTimer = null;
     this.#delayTimer?.cancel();
     this.#delayTimer = null;
+    this.#patientTimer?.cancel();
+    this.#patientTimer = null;
     this.#lazyTimer?.cancel();
     this.#lazyTimer = null;
   }

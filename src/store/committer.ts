@@ -43,13 +43,24 @@ export class Committer implements CommitSource {
     return this.#deps.pending.open.operations;
   }
 
-  async commit(): Promise<void> {
+  patience(): { readonly operations: number; readonly untilMs: number } {
+    let operations = 0;
+    let untilMs = Number.POSITIVE_INFINITY;
+    for (const outbox of this.#deps.pending.open.outboxes) {
+      const lane = outbox.patience();
+      operations += lane.messages;
+      untilMs = Math.min(untilMs, lane.untilMs);
+    }
+    return { operations, untilMs };
+  }
+
+  async commit(isAll: boolean): Promise<void> {
     const { pending, clock } = this.#deps;
     const startedMs = clock.monotonicMs();
     try {
       await this.#makeWritable();
       this.#deps.beforeCommit();
-      const group = pending.freeze();
+      const group = pending.freeze(isAll);
       this.#landed(group, await this.#write(group));
     } catch (err) {
       pending.restore();

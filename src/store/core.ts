@@ -176,7 +176,8 @@ export class StoreCore implements DurableMemory {
       onDamage: (key, reason) => this.#damaged(key, reason),
       nowMs: () => this.nowMs(),
       admit: (bytes) => this.admit(bytes),
-      schedule: (isUrgent) => this.#loop.schedule(isUrgent),
+      commitDelayMs: cfg.commitDelayMs,
+      scheduleBy: (dueMs) => this.#loop.scheduleBy(dueMs),
       committed: () => committed(true),
     };
     this.#loop.onSettled((_, error) => {

@@ -7,8 +7,8 @@ export type StoreState = "ready" | "full" | "failing" | "stopped";
 /** What the store offers beside what the protocol engine asks of it. */
 export interface DurableMemory extends EngineStore {
   /**
-   * Resolves when everything recorded so far is durable (see `schedule`). All callers of one group
-   * get the same promise.
+   * Resolves when everything recorded so far is durable (see `schedule`), but for messages that the cloud
+   * may soon have. All callers of one group get the same promise.
    * @throws GatewayError STORE_FULL or STORE_WRITE_FAILED (rejects), the group's own failure only.
    */
   committed(urgent: boolean): Promise<void>;

@@ -133,14 +133,17 @@ export class Pending {
       .map(({ key, value }) => [key, value]);
   }
 
-  /** Closes the open group and returns it for writing. */
-  freeze(): Group {
+  /**
+   * Closes the open group and returns it for writing. Unless `isAll`, what the cloud may soon have goes to
+   * the next one.
+   */
+  freeze(isAll: boolean): Group {
     const group = this.open;
     this.inFlight = group;
     this.open = new Group();
     this.#newest = null;
     for (const session of group.sessions) session.freeze();
-    for (const outbox of group.outboxes) outbox.freeze();
+    for (const outbox of group.outboxes) outbox.freeze(isAll);
     return group;
   }
 

@@ -144,8 +144,9 @@ async function workOn(
     account.forwarded.set(id, false);
     const message = fixtureMessage("o", round * 10 + i, 100 + random.below(3000), false);
     const kept = () => void account.forwarded.set(id, true);
+    const patienceMs = random.chance(0.3) ? 30 : 0;
     forwarded.push(
-      outbox.append(message, true).then(kept, () => void account.forwarded.delete(id)),
+      outbox.append(message, patienceMs).then(kept, () => void account.forwarded.delete(id)),
     );
   }
   if (random.chance(0.5)) await acknowledgeSome(outbox, account, random);

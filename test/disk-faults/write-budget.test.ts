@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { FlakyRelay } from "../../src/bridge/flaky-relay.testing.ts";
+import { FaultProxy } from "../helpers/fault-proxy.ts";
 import { startGateway, TEST_CONFIG } from "../helpers/gateway-process.ts";
 import { startMosquitto } from "../helpers/mosquitto.ts";
 import { connectDevice } from "../helpers/mqtt.ts";
@@ -149,6 +150,31 @@ bridges:
     expect(online.bytes).toBeLessThan(PAYLOADS_BYTES / 4);
     expect(away.bytes).toBeLessThan(3 * PAYLOADS_BYTES);
     expect(drained.bytes).toBeLessThan(2 * PAYLOADS_BYTES);
+  }, 60_000);
+
+  it("is close to nothing while the cloud is 60 ms away", async () => {
+    const { tcpPort } = await startMosquitto({ lines: ["set_tcp_nodelay true"] });
+    const line = await FaultProxy.start(tcpPort);
+    line.line = { delayMs: 30, bytesPerS: 0, loss: 0 };
+    const root = tempDir();
+    const disk = new DiskShim(root);
+    const config = `${TEST_CONFIG}
+bridges:
+  cloud: {server: "mqtt://127.0.0.1:${line.tcpPort}", forwards: [{local_topic: "up/#"}]}
+`;
+    const { ports } = await startGateway({ dataDir: join(root, "data"), env: disk.env, config });
+    const there = await connectDevice(tcpPort, { clean: true, subscribe: ["up/#"] });
+    await publish(ports.tcp, "up/x", 100);
+    await there.receives(100);
+    await quiet(disk.control);
+    const startMs = performance.now();
+    const far = await writesOf(disk.control, async () => {
+      await publish(ports.tcp, "up/x", MESSAGES);
+      await there.receives(100 + MESSAGES);
+    });
+    report("the cloud 60 ms away", far);
+    figures(`${Math.round((MESSAGES * 1000) / (performance.now() - startMs))} msg/s`);
+    expect(far.bytes).toBeLessThan(PAYLOADS_BYTES / 4);
   }, 60_000);
 });
 

@@ -1,6 +1,6 @@
 import type { Gaps } from "./gaps.ts";
 import type { OutboxHost } from "./outbox-host.ts";
-import type { Unwritten, UnwrittenEntries } from "./unwritten.ts";
+import { isPatient, type Unwritten, type UnwrittenEntries } from "./unwritten.ts";
 
 /** What a commit under way writes of one lane. */
 interface InFlight {
@@ -23,6 +23,8 @@ export class GroupShare {
 
   #messages = 0;
   #bytes = 0;
+  /** Of the messages, those that commits leave out for some time. */
+  #patient = 0;
   /** Chunks whose entries are all gone, by their first sequence. */
   #dead: number[] = [];
   #isStateDirty = false;
@@ -48,17 +50,33 @@ export class GroupShare {
   }
 
   /** An entry came. */
-  entered(bytes: number): void {
+  entered(entry: Unwritten): void {
     this.#messages++;
-    this.#bytes += bytes;
+    this.#bytes += entry.kept.bytes;
+    if (isPatient(entry)) this.#patient++;
   }
 
   /** An entry went before it was known to be on disk; false when it is in flight. */
-  left(seq: number, bytes: number): boolean {
+  left(entry: Unwritten): boolean {
+    const { seq, bytes } = entry.kept;
     if (this.#inFlight !== null && seq < this.#inFlight.boundary) return false;
     this.#messages--;
     this.#bytes -= bytes;
+    if (isPatient(entry)) this.#patient--;
     return true;
+  }
+
+  /** Entries that commits leave out for some time, and until when the first of them; monotonic ms. */
+  patience(): { readonly messages: number; readonly untilMs: number } {
+    let untilMs = Number.POSITIVE_INFINITY;
+    if (this.#patient > 0) {
+      for (const entry of this.#unwritten.range(this.#inFlight?.boundary ?? 0)) {
+        if (!isPatient(entry)) continue;
+        untilMs = entry.dueMs;
+        break;
+      }
+    }
+    return { messages: this.#patient, untilMs };
   }
 
   stateChanged(): void {
@@ -94,7 +112,7 @@ export class GroupShare {
     return this.#inFlight?.chunks[0]?.entries[0]?.kept.seq;
   }
 
-  /** The open group is closed; it holds every entry below `boundary`. */
+  /** The open group is closed; it holds every entry below `boundary`. The others go to the next one. */
   freeze(boundary: number): void {
     this.#isListed = false;
     this.#countedOperations = 0;
@@ -112,6 +130,9 @@ export class GroupShare {
     this.#gaps.dirty.clear();
     this.#messages = 0;
     this.#bytes = 0;
+    this.#patient = 0;
+    for (const entry of this.#unwritten.range(boundary)) this.entered(entry);
+    if (this.#messages > 0) this.changed();
   }
 
   /** The group in flight is on disk: the chunks it wrote; null when there was none. */
@@ -133,8 +154,7 @@ export class GroupShare {
     this.#countedBytes = 0;
     if (failed === null) return;
     for (const each of this.#unwritten.range(0, failed.boundary)) {
-      this.#messages++;
-      this.#bytes += each.kept.bytes;
+      this.entered(each);
       each.hasFailed = true;
     }
     this.#dead = failed.dead.concat(this.#dead);

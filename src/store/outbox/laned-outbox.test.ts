@@ -25,7 +25,7 @@ async function newOutbox(cfg: Partial<OutboxConfig> = {}) {
   /** Appends a message, and says in which lane it is. */
   const append = (name: string, isLive = true): number => {
     const lane = outbox.laneFor(topic(name), isLive);
-    void outbox.append(outboxMessage(++number, { name }), false, isLive);
+    void outbox.append(outboxMessage(++number, { name }), 0, isLive);
     return lane;
   };
   return { path, store, bounds, outbox, append };
@@ -202,7 +202,7 @@ async function sail(seed: number): Promise<void> {
         const number = ++last;
         const name = `t/${random(isLive ? 12 : 6)}`;
         const life = crashes;
-        outbox.append(outboxMessage(number, { name, qos: 1 }), !isLive, isLive).then(
+        outbox.append(outboxMessage(number, { name, qos: 1 }), isLive ? 1 : 0, isLive).then(
           () => life === crashes && durable.add(number),
           () => {},
         );

@@ -68,8 +68,8 @@ export class LanedOutbox implements Outbox {
     return found;
   }
 
-  append(message: OutboxMessage, isUrgent = false, isLive = false): Promise<void> {
-    return this.lane(this.laneFor(message.topic, isLive)).append(message, isUrgent);
+  append(message: OutboxMessage, patienceMs = 1, isLive = false): Promise<void> {
+    return this.lane(this.laneFor(message.topic, isLive)).append(message, patienceMs);
   }
 
   laneFor(topic: Topic, isLive: boolean): number {

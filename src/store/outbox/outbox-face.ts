@@ -35,8 +35,8 @@ export class OutboxFace implements Outbox {
     this.#cfg = cfg;
   }
 
-  async append(message: OutboxMessage, isUrgent = false, isLive = false): Promise<void> {
-    await this.#outbox.append(message, isUrgent, isLive);
+  async append(message: OutboxMessage, patienceMs = 1, isLive = false): Promise<void> {
+    await this.#outbox.append(message, patienceMs, isLive);
   }
 
   laneFor(topic: Topic, isLive: boolean): number {

@@ -21,7 +21,10 @@ export interface OutboxHost {
   nowMs(): number;
   admit(bytes: number): StoreRefusal | null;
   recorded(): void;
-  schedule(isUrgent: boolean): void;
+  /** Of the configuration: the least patience, and what is due within it goes along with a commit. */
+  readonly commitDelayMs: number;
+  /** Wants what is recorded committed then, monotonic ms, if it is still to be. */
+  scheduleBy(dueMs: number): void;
   committed(): Promise<void>;
 }
 

@@ -61,7 +61,7 @@ async function compare({ seed, operations, withFaults }: Run): Promise<void> {
         const qos = random(4) === 0 ? 2 : 1;
         const size = random(20) === 0 ? 70_000 : random(600);
         fates.set(number, "open");
-        outbox.append(outboxMessage(number, { qos, size }), random(2) === 0).then(
+        outbox.append(outboxMessage(number, { qos, size }), 30 * random(2)).then(
           () => fates.get(number) === "open" && fates.set(number, "durable"),
           () => fates.set(number, "refused"),
         );

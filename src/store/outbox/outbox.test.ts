@@ -1,3 +1,4 @@
+import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { ManualClock } from "../../time/index.ts";
@@ -15,6 +16,13 @@ async function newOutbox(cfg: Partial<OutboxConfig> = {}) {
   await store.committed(true);
   const bounds = { ...UNBOUNDED, ...cfg };
   return { path, clock, driver, store, bounds, outbox: store.outbox("cloud", bounds) };
+}
+
+/** The outbox as it is found when power goes now. */
+async function afterCrash(path: string) {
+  const copy = join(temporaryFolder(), "db");
+  cpSync(path, copy, { recursive: true });
+  return (await openedStore(copy)).outbox("cloud", UNBOUNDED);
 }
 
 async function numbersIn(outbox: Parameters<typeof contentOf>[0]): Promise<number[]> {
@@ -56,7 +64,7 @@ test("an append is answered when its commit is durable, at once if it is urgent"
   clock.advance(20);
   await done;
   const before = store.status().commits;
-  await outbox.append(outboxMessage(2), true);
+  await outbox.append(outboxMessage(2), 0);
   expect(store.status().commits).toBe(before + 1);
 });
 
@@ -64,10 +72,10 @@ test("a message that could not be stored is refused and not kept; QoS 0 is kept 
   const { store, clock, driver, outbox } = await newOutbox();
   driver.onWrite = () => ({ kind: "refused", reason: NO_SPACE });
   void outbox.append(outboxMessage(1, { qos: 0 }));
-  await expect(outbox.append(outboxMessage(2), true)).rejects.toMatchObject({ code: "STORE_FULL" });
+  await expect(outbox.append(outboxMessage(2), 0)).rejects.toMatchObject({ code: "STORE_FULL" });
   expect(outbox.status().messages).toBe(1);
   // While commits fail nothing more is taken.
-  await expect(outbox.append(outboxMessage(3), true)).rejects.toMatchObject({ code: "STORE_FULL" });
+  await expect(outbox.append(outboxMessage(3), 0)).rejects.toMatchObject({ code: "STORE_FULL" });
   await outbox.append(outboxMessage(4, { qos: 0 }));
   expect(outbox.status().dropped.store_full).toBe(1);
   driver.onWrite = () => null;
@@ -85,7 +93,7 @@ test("sequences grow over a restart, also of an outbox that was never written", 
   await store.stop();
   const again = await openedStore(path);
   const next = again.outbox("cloud", bounds);
-  await next.append(outboxMessage(2), true);
+  await next.append(outboxMessage(2), 0);
   const [second] = await next.take(0, 1);
   expect(second?.seq).toBeGreaterThan(first?.seq ?? Number.POSITIVE_INFINITY);
 });
@@ -96,14 +104,68 @@ test("QoS 2 is handed out only when it is durable, and holds up what is behind i
   const second = outbox.append(outboxMessage(2, { qos: 2 }));
   void outbox.append(outboxMessage(3));
   expect((await outbox.take(0, 10)).length).toBe(1);
-  await outbox.append(outboxMessage(4), true);
+  await outbox.append(outboxMessage(4), 0);
   await Promise.all([first, second]);
   expect(await numbersIn(outbox)).toEqual([1, 2, 3, 4]);
 });
 
+test("what has patience is not written along with others, and never when it is removed in time", async () => {
+  const { store, clock, path, outbox } = await newOutbox();
+  await outbox.append(outboxMessage(1), 0);
+  let isSafe = false;
+  const patient = outbox.append(outboxMessage(2), 200).then(() => {
+    isSafe = true;
+  });
+  // Somebody else's commit, soon after.
+  store.deleteRetained("t/none");
+  clock.advance(10);
+  await store.committed(true);
+  expect(isSafe).toBe(false);
+  expect(await numbersIn(await afterCrash(path))).toEqual([1]);
+  const [, second] = await outbox.take(0, 10);
+  outbox.remove(second?.seq ?? 0);
+  await patient;
+  const before = store.status().writes;
+  clock.advance(1000);
+  await nextTurn();
+  await store.committed(true);
+  expect(store.status().writes).toEqual(before);
+});
+
+test("patience that ends without an answer has the message written, and what came before it", async () => {
+  const { clock, path, outbox } = await newOutbox();
+  const safe: number[] = [];
+  const append = async (number: number, patienceMs: number) => {
+    await outbox.append(outboxMessage(number), patienceMs);
+    safe.push(number);
+  };
+  void append(1, 200);
+  void append(2, 100);
+  void append(3, 300);
+  clock.advance(99);
+  await nextTurn();
+  expect(safe).toEqual([]);
+  clock.advance(1);
+  await expect.poll(() => safe).toEqual([1, 2]);
+  expect(await numbersIn(await afterCrash(path))).toEqual([1, 2]);
+  void append(4, 0);
+  await expect.poll(() => safe).toEqual([1, 2, 3, 4]);
+  expect(await numbersIn(await afterCrash(path))).toEqual([1, 2, 3, 4]);
+});
+
+test("a store that stops writes what has patience, too", async () => {
+  const { store, path, bounds, outbox } = await newOutbox();
+  const appended = outbox.append(outboxMessage(1), 1000);
+  await store.stop();
+  await appended;
+  const again = (await openedStore(path)).outbox("cloud", bounds);
+  expect(await numbersIn(again)).toEqual([1]);
+});
+
 test("what the cloud has received is noted until it is removed, over restarts", async () => {
   const { store, path, outbox, bounds } = await newOutbox();
-  for (let number = 1; number <= 4; number++) void outbox.append(outboxMessage(number, { qos: 2 }));
+  for (let number = 1; number <= 4; number++)
+    void outbox.append(outboxMessage(number, { qos: 2 }), 0);
   await store.committed(true);
   const entries = await outbox.take(0, 10);
   const [first = 0, second = 0, third = 0] = entries.map(({ seq }) => seq);
@@ -125,14 +187,14 @@ test("what the cloud has received is noted until it is removed, over restarts", 
   const last = await openedStore(path);
   // What the cloud has is not dropped, although the outbox is too full.
   const full = last.outbox("cloud", { ...bounds, maxMessages: 1 });
-  await full.append(outboxMessage(9), true);
+  await full.append(outboxMessage(9), 0);
   await expect.poll(() => full.status().dropped.queue_full).toBeGreaterThan(0);
   expect((await full.take(0, 10)).map(({ seq }) => seq)).toContain(first);
 });
 
 test("the time a message has waited goes on over a restart", async () => {
   const { store, path, outbox, clock, bounds } = await newOutbox();
-  await outbox.append(outboxMessage(1), true);
+  await outbox.append(outboxMessage(1), 0);
   clock.advance(10_000);
   expect(outbox.status().oldestAgeMs).toBe(10_000);
   await store.stop();
@@ -145,11 +207,11 @@ test("the time a message has waited goes on over a restart", async () => {
 
 test("drop_oldest keeps the newest, and never drops what is on its way", async () => {
   const { outbox, store } = await newOutbox({ maxMessages: 100 });
-  for (let number = 1; number <= 20; number++) void outbox.append(outboxMessage(number), true);
+  for (let number = 1; number <= 20; number++) void outbox.append(outboxMessage(number), 0);
   await store.committed(true);
   expect((await outbox.take(0, 10)).length).toBe(10);
   for (let number = 21; number <= 400; number++) {
-    void outbox.append(outboxMessage(number), true);
+    void outbox.append(outboxMessage(number), 0);
     if (number % 7 === 0) await store.committed(true);
     expect(outbox.status().messages).toBeLessThanOrEqual(100 + 7);
   }
@@ -163,18 +225,18 @@ test("drop_oldest keeps the newest, and never drops what is on its way", async (
 
 test("drop_newest keeps the oldest, and answers the publisher all the same", async () => {
   const { outbox, store } = await newOutbox({ maxMessages: 10, policy: "drop_newest" });
-  for (let number = 1; number <= 30; number++) void outbox.append(outboxMessage(number), true);
+  for (let number = 1; number <= 30; number++) void outbox.append(outboxMessage(number), 0);
   await store.committed(true);
-  await outbox.append(outboxMessage(31), true);
+  await outbox.append(outboxMessage(31), 0);
   expect(await numbersIn(outbox)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
   expect(outbox.status().dropped.queue_full).toBe(21);
 });
 
 test("the bound in bytes holds, and a message larger than it is dropped alone", async () => {
   const { outbox, store } = await newOutbox({ maxBytes: 1030 });
-  await outbox.append(outboxMessage(1, { size: 2000 }), true);
+  await outbox.append(outboxMessage(1, { size: 2000 }), 0);
   for (let number = 2; number <= 20; number++) {
-    await outbox.append(outboxMessage(number, { size: 100 }), true);
+    await outbox.append(outboxMessage(number, { size: 100 }), 0);
   }
   await store.committed(true);
   const { bytes, dropped } = outbox.status();
@@ -189,15 +251,15 @@ test("keep_last_per_topic spares the last message of each topic, over a restart 
     policy: "keep_last_per_topic",
   });
   const rare = (n: number) => outboxMessage(n, { name: `rare/${n}` });
-  for (let number = 1; number <= 5; number++) await outbox.append(rare(number), true);
+  for (let number = 1; number <= 5; number++) await outbox.append(rare(number), 0);
   for (let number = 6; number <= 60; number++) {
-    await outbox.append(outboxMessage(number, { name: "busy" }), true);
+    await outbox.append(outboxMessage(number, { name: "busy" }), 0);
   }
   await store.stop();
   const again = await openedStore(path);
   const same = again.outbox("cloud", bounds);
   for (let number = 61; number <= 100; number++) {
-    await same.append(outboxMessage(number, { name: "busy" }), true);
+    await same.append(outboxMessage(number, { name: "busy" }), 0);
   }
   await expect.poll(() => same.status().messages).toBe(20);
   const found = await contentOf(same);
@@ -211,7 +273,7 @@ test("keep_last_per_topic spares the last message of each topic, over a restart 
 test("keep_last_per_topic gives up the oldest when every message is the last of its topic", async () => {
   const { outbox } = await newOutbox({ maxMessages: 10, policy: "keep_last_per_topic" });
   for (let number = 1; number <= 2000; number++) {
-    await outbox.append(outboxMessage(number, { name: `own/${number}` }), true);
+    await outbox.append(outboxMessage(number, { name: `own/${number}` }), 0);
   }
   expect(outbox.status().messages).toBe(10);
   expect(outbox.status().dropped.queue_full).toBe(1990);
@@ -222,7 +284,7 @@ test("what waits too long is dropped, on disk and in memory", async () => {
   for (let number = 1; number <= 1500; number++) void outbox.append(outboxMessage(number));
   await store.committed(true);
   clock.advance(59_000);
-  await outbox.append(outboxMessage(1501), true);
+  await outbox.append(outboxMessage(1501), 0);
   expect(outbox.status().messages).toBe(1501);
   clock.advance(2000);
   await expect.poll(() => outbox.status().messages).toBe(1);
@@ -234,7 +296,7 @@ test("a gap is kept by topic over a restart, and is gone once it is reported", a
   const { outbox, store, clock, path, bounds } = await newOutbox({ maxMessages: 2 });
   const fromMs = clock.nowMs();
   for (let number = 1; number <= 9; number++) {
-    await outbox.append(outboxMessage(number), true);
+    await outbox.append(outboxMessage(number), 0);
     clock.advance(1000);
   }
   expect(outbox.gaps()).toEqual([
@@ -258,8 +320,8 @@ test("a gap is kept by topic over a restart, and is gone once it is reported", a
   const last = third.outbox("cloud", bounds);
   expect(last.gaps()).toEqual([]);
   // The report stays although the outbox is full.
-  await last.append(outboxMessage(10), true);
-  await last.append(outboxMessage(11), true);
+  await last.append(outboxMessage(10), 0);
+  await last.append(outboxMessage(11), 0);
   expect((await contentOf(last)).map(({ topic }) => topic)).toContain("gap");
 });
 
@@ -276,14 +338,14 @@ test("gaps of very many topics are bounded", async () => {
 test("a discarded outbox leaves nothing on disk, and begins anew", async () => {
   const { outbox, store, path, bounds } = await newOutbox({ maxMessages: 2000 });
   const other = store.outbox("cloud2", bounds);
-  await other.append(outboxMessage(1), true);
+  await other.append(outboxMessage(1), 0);
   for (let number = 1; number <= 3000; number++) void outbox.append(outboxMessage(number));
   await store.committed(true);
   for (const { seq } of await outbox.take(0, 100)) if (seq % 2 === 0) outbox.remove(seq);
   await store.discardOutbox("cloud");
   expect(outbox.status()).toMatchObject({ messages: 0, bytes: 0 });
   expect(await numbersIn(outbox)).toEqual([]);
-  await outbox.append(outboxMessage(5), true);
+  await outbox.append(outboxMessage(5), 0);
   expect(await numbersIn(outbox)).toEqual([5]);
   await store.discardOutbox("cloud");
   await store.stop();
@@ -301,7 +363,7 @@ test("a discarded outbox leaves nothing on disk, and begins anew", async () => {
 
 test("a chunk that cannot be read costs its messages alone", async () => {
   const { outbox, store, path, bounds } = await newOutbox();
-  for (let number = 1; number <= 10; number++) await outbox.append(outboxMessage(number), true);
+  for (let number = 1; number <= 10; number++) await outbox.append(outboxMessage(number), 0);
   const range = { gte: Buffer.of(0x19), lt: Buffer.of(0x1a) };
   const [[key, value] = []] = await store.database.read((handle) =>
     handle.iterator(range).nextv(1),

@@ -76,7 +76,7 @@ export class StoredOutbox {
     });
   }
 
-  append(message: OutboxMessage, isUrgent = false): Promise<void> {
+  append(message: OutboxMessage, patienceMs: number): Promise<void> {
     const bytes = Buffer.byteLength(message.topic) + message.payload.length;
     const atMs = this.#host.nowMs();
     const refusal = this.#host.admit(bytes);
@@ -105,9 +105,10 @@ export class StoredOutbox {
       done = promise;
     }
     this.#trimmer.appended();
-    this.#put({ message, bytes, atMs, isReport: false }, settle);
+    const dueMs = this.#dueMs(message.qos > 0 ? patienceMs : 0);
+    this.#put({ message, bytes, atMs, isReport: false }, settle, dueMs);
     if (this.#kin.isOver(0, 0)) this.#kin.trim();
-    if (message.qos > 0) this.#host.schedule(isUrgent);
+    if (message.qos > 0) this.#host.scheduleBy(dueMs);
     return done;
   }
 
@@ -159,7 +160,7 @@ export class StoredOutbox {
     const atMs = this.#host.nowMs();
     for (const message of messages) {
       const bytes = Buffer.byteLength(message.topic) + message.payload.length;
-      this.#put({ message, bytes, atMs, isReport: true }, null);
+      this.#put({ message, bytes, atMs, isReport: true }, null, this.#dueMs(0));
     }
   }
 
@@ -228,6 +229,11 @@ export class StoredOutbox {
     }
   }
 
+  /** Entries that commits leave out for some time, and until when the first of them; monotonic ms. */
+  patience(): { readonly messages: number; readonly untilMs: number } {
+    return this.#share.patience();
+  }
+
   /** How long the oldest entry has waited; null when there is none. */
   oldestAgeMs(): number | null {
     const oldestMs = this.#oldestMs();
@@ -261,9 +267,11 @@ export class StoredOutbox {
     this.#trimmer.foundOnDisk();
   }
 
-  /** The open group is closed. */
-  freeze(): void {
-    this.#share.freeze(this.#kin.nextSeq);
+  /** The open group is closed, with all of it or with what is, or soon will be, due. */
+  freeze(isAll: boolean): void {
+    const { clock, commitDelayMs } = this.#host;
+    const soonMs = clock.monotonicMs() + commitDelayMs;
+    this.#share.freeze(isAll ? this.#kin.nextSeq : this.#unwritten.dueBelow(soonMs));
   }
 
   /** Writes the group in flight. One step is one chunk: the caller gives turns in between. */
@@ -324,15 +332,24 @@ export class StoredOutbox {
     this.#share.changed();
   }
 
-  #put(entry: Omit<KeptEntry, "seq">, settle: Unwritten["settle"]): void {
+  /** When something has to be committed that has so much patience; monotonic ms. */
+  #dueMs(patienceMs: number): number {
+    const { clock, commitDelayMs } = this.#host;
+    if (patienceMs === 0) return Number.NEGATIVE_INFINITY;
+    return clock.monotonicMs() + Math.max(patienceMs, commitDelayMs);
+  }
+
+  #put(entry: Omit<KeptEntry, "seq">, settle: Unwritten["settle"], dueMs: number): void {
     const seq = this.#kin.nextSeq++;
     if (seq + RESERVE_BELOW >= this.#seqLimit) {
       this.#seqLimit = seq + 1 + RESERVED_SEQS;
       this.#share.stateChanged();
     }
     if (!entry.isReport) this.#kin.placed(entry.message.topic, seq, this.#lane);
-    this.#unwritten.push({ kept: { seq, ...entry }, settle, isGone: false, hasFailed: false });
-    this.#share.entered(entry.bytes);
+    const kept = { seq, ...entry };
+    const unwritten: Unwritten = { kept, settle, dueMs, isGone: false, hasFailed: false };
+    this.#unwritten.push(unwritten);
+    this.#share.entered(unwritten);
     this.#trimmer.placed(entry.message.topic, seq);
     this.#counted(1, entry.bytes);
     this.#share.changed();
@@ -375,7 +392,7 @@ export class StoredOutbox {
     const { seq, bytes } = unwritten.kept;
     unwritten.isGone = true;
     this.#left(seq, bytes);
-    if (this.#share.left(seq, bytes)) this.#host.totals.cancelled++;
+    if (this.#share.left(unwritten)) this.#host.totals.cancelled++;
   }
 
   #left(seq: number, bytes: number): void {
@@ -401,11 +418,11 @@ export class StoredOutbox {
   }
 
   #moveToEnd({ seq, message, bytes, atMs, isReport }: KeptEntry): void {
-    const waiting = this.#unwritten.find(seq)?.settle ?? null;
+    const unwritten = this.#unwritten.find(seq);
+    const dueMs = unwritten?.dueMs ?? this.#dueMs(0);
     // A row's buffer would stay in memory for as long as this message does.
     const own = { ...message, payload: Buffer.from(message.payload) };
-    this.#put({ message: own, bytes, atMs, isReport }, waiting);
-    const unwritten = this.#unwritten.find(seq);
+    this.#put({ message: own, bytes, atMs, isReport }, unwritten?.settle ?? null, dueMs);
     if (unwritten === undefined) this.#forget(seq);
     else {
       this.#leave(unwritten);

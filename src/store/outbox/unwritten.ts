@@ -6,9 +6,19 @@ export interface Unwritten {
   readonly kept: KeptEntry;
   /** Tells whoever waits; null when nobody does. */
   readonly settle: ((error: GatewayError | null) => void) | null;
+  /**
+   * Until when commits leave it out, as it may be gone by then, monotonic ms; -infinite: it has no patience,
+   * or nobody waits for it.
+   */
+  readonly dueMs: number;
   isGone: boolean;
   /** Its commit has failed: it is open again until its appender is told. */
   hasFailed: boolean;
+}
+
+/** Whether commits leave it out for some time. */
+export function isPatient({ dueMs }: Unwritten): boolean {
+  return Number.isFinite(dueMs);
 }
 
 /** Gone entries at the front are cut off once there are so many. */
@@ -44,6 +54,15 @@ export class UnwrittenEntries {
       if (entry === undefined || entry.kept.seq >= to) return;
       if (!entry.isGone) yield entry;
     }
+  }
+
+  /** The sequence after the last one that is due at `nowMs`; 0 when none is. */
+  dueBelow(nowMs: number): number {
+    for (let at = this.#entries.length - 1; at >= this.#head; at--) {
+      const entry = this.#entries[at];
+      if (entry !== undefined && !entry.isGone && entry.dueMs <= nowMs) return entry.kept.seq + 1;
+    }
+    return 0;
   }
 
   /** Those up to and without `to`, as many as make a chunk at a time. */
