@@ -65,7 +65,7 @@ export function createApi(deps: ApiDeps, cfg: ApiConfig): Api {
 
   async function stop(): Promise<void> {
     plain = [];
-    secure.stop();
+    await secure.stop();
     await sockets.close();
     await app?.close();
     app = null;

@@ -4,11 +4,12 @@ import { request } from "node:https";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { type ConnectionOptions, connect as connectTls } from "node:tls";
+import { type ConnectionOptions, connect as connectTls, type SecureContextOptions } from "node:tls";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { type Certificates, makeCertificates, readPem } from "../../test/helpers/certificates.ts";
 import { tempDir } from "../../test/helpers/temp-dir.ts";
-import { createSockets } from "./sockets.ts";
+import { createSecurePort } from "./secure-port.ts";
+import { createSockets, type Sockets } from "./sockets.ts";
 import { ADMIN, createTestApi, type TestApi } from "./test-api.testing.ts";
 
 let certificates: Certificates;
@@ -115,6 +116,33 @@ it("a new pair counts for new connections, a bad one leaves the old", async () =
   expect(await get("/status", {}, next)).toMatchObject({ status: 200 });
   kept.write("GET /status HTTP/1.1\r\nConnection: close\r\n\r\n");
   expect(await text(kept)).toMatch(/^HTTP\/1\.1 200 /);
+});
+
+it("files that are being read when it stops open nothing any more", async () => {
+  const { deps } = await started();
+  const sockets = createSockets(() => undefined);
+  const opened: string[] = [];
+  const doors: Sockets = {
+    ...sockets,
+    open(listener, ...rest) {
+      opened.push(listener);
+      return sockets.open(listener, ...rest);
+    },
+  };
+  const reading = Promise.withResolvers<SecureContextOptions>();
+  let isReadable = false;
+  const loadTls = () => (isReadable ? reading.promise : Promise.reject(new Error("not yet")));
+  const cfg = { enable: true, bind: "127.0.0.1", port: 0 };
+  const port = createSecurePort({ ...deps, loadTls }, doors, cfg);
+  await port.start();
+  isReadable = true;
+  const renewed = port.renew();
+  const stopped = port.stop();
+  reading.resolve({ key: readPem(tls.key_file), cert: readPem(tls.cert_file) });
+  await Promise.all([renewed, stopped]);
+  expect(opened).toEqual([]);
+  expect(port.tcpPort()).toBeNull();
+  await sockets.close();
 });
 
 it("a port that is taken fails the start by its name, and nothing stays open", async () => {

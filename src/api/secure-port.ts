@@ -18,7 +18,8 @@ export interface SecurePort {
    * @throws GatewayError LISTENER_BIND_FAILED
    */
   start(): Promise<void>;
-  stop(): void;
+  /** Resolves when nothing is under way that could still open it; its socket is the caller's to close. */
+  stop(): Promise<void>;
   /**
    * Reads the files again, for new connections. Those that cannot be used leave it as it is.
    * @throws GatewayError CONFIG_CHECK_FAILED, LISTENER_BIND_FAILED
@@ -35,11 +36,13 @@ export function createSecurePort(
 ): SecurePort {
   let tcpPort: number | null = null;
   let timer: Timer | null = null;
+  let isStopped = false;
   let trouble: string | null = null;
   let turn: Promise<unknown> = Promise.resolve();
 
   async function load(): Promise<void> {
     const material = await deps.loadTls();
+    if (isStopped) return;
     if (tcpPort !== null) sockets.renew(material);
     else tcpPort = await sockets.open("https", cfg.bind, cfg.port, material);
     if (trouble === null) return;
@@ -70,6 +73,7 @@ export function createSecurePort(
   return {
     async start() {
       if (!cfg.enable) return;
+      isStopped = false;
       try {
         await inTurn(load);
       } catch (err) {
@@ -80,9 +84,11 @@ export function createSecurePort(
         if (tcpPort === null) inTurn(load).catch(note);
       });
     },
-    stop() {
+    async stop() {
+      isStopped = true;
       timer?.cancel();
       timer = null;
+      await turn;
       tcpPort = null;
     },
     async renew() {
